@@ -1,0 +1,100 @@
+/* Internal: the syntax tree of a network text (docs/network-text.md), and its flat form for the planner. */
+#ifndef NTK_HOST_NET_NETWORK_H
+#define NTK_HOST_NET_NETWORK_H
+
+#include <ntk/network.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum ntk_layer_kind {
+  NTK_LAYER_CONV,
+  NTK_LAYER_DENSE,
+  NTK_LAYER_ACTIVATION,
+  NTK_LAYER_AVGPOOL,
+  NTK_LAYER_SUM,
+  NTK_LAYER_FLATTEN,
+  NTK_LAYER_GAP,
+  NTK_LAYER_LAP,
+  NTK_LAYER_GROUP /* N*( ... ): only in the tree, never in the flat form */
+} ntk_layer_kind;
+
+typedef enum ntk_padding { NTK_PAD_ZERO, NTK_PAD_CIRCULAR, NTK_PAD_VALID, NTK_PAD_SAME } ntk_padding;
+
+typedef enum ntk_activation {
+  NTK_ACT_RELU,
+  NTK_ACT_LEAKY,
+  NTK_ACT_ABRELU,
+  NTK_ACT_ABS,
+  NTK_ACT_ERF,
+  NTK_ACT_GELU,
+  NTK_ACT_SIN,
+  NTK_ACT_COS,
+  NTK_ACT_RBF,
+  NTK_ACT_EXP,
+  NTK_ACT_SIGN,
+  NTK_ACT_HERMITE,
+  NTK_ACT_MONOMIAL
+} ntk_activation;
+
+typedef struct ntk_layer ntk_layer;
+
+/* A sequence of layers; owns them. */
+typedef struct ntk_layers {
+  ntk_layer *items;
+  size_t count;
+} ntk_layers;
+
+struct ntk_layer {
+  ntk_layer_kind kind;
+  int repeat; /* N of `N*layer`, `N*( ... )`; 1 in the flat form */
+  int column; /* 1-based column of the layer's name in the text */
+  int number; /* 1-based number in the flat order, nested branches counted too; 0 in the tree */
+
+  /* conv (rows x cols filter), avgpool (rows = cols = window) */
+  int rows, cols;
+  int stride;
+  ntk_padding padding;
+  bool normalized; /* avgpool: divide by the pixels in range */
+
+  /* conv, dense */
+  double weight_std;  /* W */
+  bool has_bias;
+  double bias_std;    /* b; meaningful when has_bias */
+  bool has_gamma;     /* conv: Li's bias, b = gamma / sqrt(rows cols C0), C0 = channels of the input */
+  double gamma;
+  bool fixed;         /* neither weights nor bias trained */
+
+  /* activation */
+  ntk_activation activation;
+  double params[3];   /* leaky(a): a; abrelu(a,b): a,b; sin/cos: a,b,phase; rbf: gamma; exp: b; hermite/monomial: k */
+  bool has_factor;    /* c= given */
+  bool factor_auto;   /* c=auto */
+  double factor;      /* c, the factor on E[s s]; relu: 2 unless given, all others 1 */
+
+  /* lap */
+  int pool;           /* c */
+  bool pool_circular;
+
+  /* sum: branches (an empty branch is `id`); group: exactly one */
+  ntk_layers *branches;
+  size_t branch_count;
+};
+
+struct ntk_network {
+  ntk_layers tree;   /* as written, repeats and groups kept */
+  ntk_layers flat;   /* repeats unrolled; no GROUP; the implied final dense added (column 0); sums keep flat branches */
+  char *text;        /* canonical */
+  char *preset;      /* name or NULL */
+  int preset_scale;  /* ntk_scale_rule of the preset */
+};
+
+/* How a preset's published convention relates to the generic one; C0 P Q = the input shape, L = hidden layers. */
+typedef enum ntk_scale_rule {
+  NTK_SCALE_ONE,          /* generic */
+  NTK_SCALE_CHANNELS,     /* C0          Arora GAP */
+  NTK_SCALE_CHANNELS_PIXELS, /* C0 P Q   Arora V */
+  NTK_SCALE_LAP,          /* C0 P Q      Li LAP(c): generic lap value is LAP_c/(P Q), channels unnormalised */
+  NTK_SCALE_UCI           /* d 2^-L      UCI family, c_s = 1 and <x,z> */
+} ntk_scale_rule;
+
+#endif
