@@ -2,6 +2,7 @@
 # shellcheck shell=bash disable=SC2034
 set -u
 ntk=$(realpath "$1")
+[ -x "$ntk" ] || { echo "there is no program $ntk"; exit 1; }
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$here/../.." && pwd)
 scratch=$(mktemp -d /tmp/ntk-cli-XXXXXX)
@@ -20,10 +21,13 @@ finish() {
 trap finish EXIT
 
 fail() {
+  local frame=1
+  while [ "${BASH_SOURCE[frame]}" = "${BASH_SOURCE[0]}" ]; do frame=$((frame + 1)); done
   failures=$((failures + 1))
-  echo "FAILED line ${BASH_LINENO[1]}: $*"
+  echo "FAILED line ${BASH_LINENO[frame - 1]}: $*"
   [ ! -s "$scratch/err" ] || sed 's/^/  stderr: /' "$scratch/err" | head -n 20
   [ ! -s "$scratch/out" ] || sed 's/^/  stdout: /' "$scratch/out" | head -n 20
+  [ "$failures" -lt 10 ] || exit 1
 }
 
 skip() {

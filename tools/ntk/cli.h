@@ -142,22 +142,24 @@ typedef struct cli_compute {
 
 typedef struct cli_model {
   const char *net;
-  int kernel;
+  int kernel; /* CLI_KERNEL_BY_NAME: what the network's name promises, the NTK for a text */
   int precision;
-  cli_list depths, pools;
+  cli_list depths, pools; /* empty: as written */
 } cli_model;
+
+enum { CLI_KERNEL_BY_NAME = -1 };
 
 extern const cli_option cli_compute_options[];
 extern const cli_option cli_model_options[];
+#define CLI_MODEL_DEFAULTS \
+  { .kernel = CLI_KERNEL_BY_NAME }
 #define CLI_COMPUTE_DEFAULTS \
   { .memory = 512ull << 20 }
 
 int cli_compute_open(const cli_compute *compute, ntk_context **out);
 void cli_compute_close(ntk_context *context);
 int cli_model_plan(const cli_model *model, ntk_shape shape, ntk_plan **out);
-
-/* A zero-initialised list stands for "as written". */
-ntk_plan_options cli_model_plan_options(const cli_model *model);
+int cli_model_plan_network(const cli_model *model, const ntk_network *network, ntk_shape shape, ntk_plan **out);
 
 /* ---- inputs.c: data sets, their preprocessing, labels ---- */
 

@@ -297,8 +297,10 @@ static const cli_option output_options[] = {
      "print one JSON object (accuracy in 0..1, ridge, seconds, outputs, ...) and nothing else on stdout"},
     {NULL}};
 
-static const settings defaults = {
-    .compute = CLI_COMPUTE_DEFAULTS, .out = "ntk-out", .preprocess = CLI_PREPROCESS_BY_DATA};
+static const settings defaults = {.model = CLI_MODEL_DEFAULTS,
+                                  .compute = CLI_COMPUTE_DEFAULTS,
+                                  .out = "ntk-out",
+                                  .preprocess = CLI_PREPROCESS_BY_DATA};
 
 const cli_verb cli_verb_eval = {
     .name = "eval",

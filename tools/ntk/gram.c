@@ -188,7 +188,8 @@ static const cli_option output_options[] = {
      "print one JSON object (pairs, seconds, outputs, ...) and nothing else on stdout"},
     {NULL}};
 
-static const settings defaults = {.compute = CLI_COMPUTE_DEFAULTS, .preprocess = CLI_PREPROCESS_BY_DATA};
+static const settings defaults = {
+    .model = CLI_MODEL_DEFAULTS, .compute = CLI_COMPUTE_DEFAULTS, .preprocess = CLI_PREPROCESS_BY_DATA};
 
 const cli_verb cli_verb_gram = {
     .name = "gram",

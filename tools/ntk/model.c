@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "tools/ntk/cli.h"
 
 #define ISA_CHOICES "auto|avx512|avx2|baseline"
@@ -17,7 +19,7 @@ const cli_option cli_model_options[] = {
     {"net", "NET", CLI_TEXT, offsetof(cli_model, net), 0, 0, true,
      "the network's text or the name of a preset (`ntk net --presets`)"},
     {"kernel", "ntk|nngp|both", CLI_CHOICE, offsetof(cli_model, kernel), 0, 0, false,
-     "ntk (default), the Gaussian-process kernel nngp, or both from one pass"},
+     "ntk (default; nngp for the presets cnngp-...), the Gaussian-process kernel nngp, or both from one pass"},
     {"precision", "f32|f64", CLI_CHOICE, offsetof(cli_model, precision), 0, 0, false,
      "f32 (default): within 1e-6 of the exact value; f64: float64 throughout"},
     {"depths", "D,D,..", CLI_LIST, offsetof(cli_model, depths), 1, 100000, false,
@@ -43,8 +45,15 @@ void cli_compute_close(ntk_context *context) {
   ntk_context_free(context);
 }
 
-ntk_plan_options cli_model_plan_options(const cli_model *model) {
-  ntk_plan_options options = {.kernels = model->kernel + 1, .precision = (ntk_precision)model->precision};
+/* What the user asked for, else what the network's name promises. */
+static int kernels(const cli_model *model, const ntk_network *network) {
+  const char *preset = ntk_network_preset(network);
+  if (model->kernel >= 0) return model->kernel + 1;
+  return preset && strncmp(preset, "cnngp-", 6) == 0 ? NTK_KERNEL_NNGP : NTK_KERNEL_NTK;
+}
+
+int cli_model_plan_network(const cli_model *model, const ntk_network *network, ntk_shape shape, ntk_plan **out) {
+  ntk_plan_options options = {.kernels = kernels(model, network), .precision = (ntk_precision)model->precision};
   if (model->depths.count) {
     options.depths = model->depths.values;
     options.depth_count = model->depths.count;
@@ -53,14 +62,13 @@ ntk_plan_options cli_model_plan_options(const cli_model *model) {
     options.pools = model->pools.values;
     options.pool_count = model->pools.count;
   }
-  return options;
+  return cli_check(ntk_plan_create(network, shape, &options, out));
 }
 
 int cli_model_plan(const cli_model *model, ntk_shape shape, ntk_plan **out) {
   ntk_network *network = NULL;
-  ntk_plan_options options = cli_model_plan_options(model);
   CLI_TRY(cli_check(ntk_network_parse(model->net, &network)));
-  int code = cli_check(ntk_plan_create(network, shape, &options, out));
+  int code = cli_model_plan_network(model, network, shape, out);
   ntk_network_free(network);
   return code;
 }

@@ -54,11 +54,10 @@ static ntk_shape choose_shape(const job *j) {
 static int plan(job *j) {
   const settings *s = j->settings;
   const cli_model model = {.kernel = s->kernel, .precision = s->precision, .depths = s->depths, .pools = s->pools};
-  ntk_plan_options options = cli_model_plan_options(&model);
   CLI_TRY(cli_check(ntk_network_parse(s->net, &j->network)));
   ntk_shape shape = choose_shape(j);
   CLI_TRY(cli_check(ntk_network_check(j->network, shape)));
-  CLI_TRY(cli_check(ntk_plan_create(j->network, shape, &options, &j->plan)));
+  CLI_TRY(cli_model_plan_network(&model, j->network, shape, &j->plan));
   for (int i = 0; i < SIZE_COUNT; ++i) {
     double n = (double)sizes[i];
     CLI_TRY(cli_check(ntk_plan_predict(j->context, j->plan, n * (n + 1) / 2, &j->seconds[i])));
@@ -159,7 +158,7 @@ static const cli_option options[] = {
     {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false, "print one JSON object and nothing else on stdout"},
     {NULL}};
 
-static const settings defaults = {.kernel = 0};
+static const settings defaults = {.kernel = CLI_KERNEL_BY_NAME};
 
 const cli_verb cli_verb_net = {
     .name = "net",
