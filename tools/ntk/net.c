@@ -43,12 +43,11 @@ static int print_presets(bool as_json) {
   return CLI_EXIT_OK;
 }
 
-/* Image networks are shown for CIFAR-10's shape, the others for vectors. */
+/* Networks that take vectors are shown for one, the others for CIFAR-10's shape. */
 static ntk_shape choose_shape(const job *j) {
   const ntk_shape image = {3, 32, 32}, vector = {100, 0, 0};
   if (j->settings->shape.channels > 0) return j->settings->shape;
-  if (ntk_network_check(j->network, image) == NTK_OK || ntk_network_check(j->network, vector) != NTK_OK) return image;
-  return vector;
+  return ntk_network_check(j->network, vector) == NTK_OK ? vector : image;
 }
 
 static int plan(job *j) {
