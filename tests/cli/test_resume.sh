@@ -18,7 +18,7 @@ interrupt() {
   local pid=$!
   set +m
   {
-    read -r _ && grep -m 1 -q '"done"'
+    grep -m 1 -q '"done"'
     kill "-$1" $pid
     cat >"$3.err"
   } <"$3.progress"

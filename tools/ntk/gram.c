@@ -57,7 +57,7 @@ static int64_t pairs(const job *j) {
 }
 
 static void announce(const job *j) {
-  if (j->settings->compute.progress == CLI_PROGRESS_NONE) return;
+  if (j->settings->compute.progress != CLI_PROGRESS_AUTO) return;
   cli_note("%s: %s x %s records of %s, %s pairs, %d threads, %s", ntk_plan_network_text(j->plan),
            cli_format_count(ntk_dataset_count(j->rows)).text,
            cli_format_count(ntk_dataset_count(j->columns ? j->columns : j->rows)).text,

@@ -4,6 +4,7 @@
 
 #include "tools/ntk/cli.h"
 
+static void print(const char *format, va_list arguments, const char *tail) __attribute__((format(printf, 1, 0)));
 static void print(const char *format, va_list arguments, const char *tail) {
   cli_progress_pause();
   fputs("ntk: ", stderr);
