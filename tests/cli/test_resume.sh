@@ -22,7 +22,7 @@ interrupt() {
     kill "-$1" $pid
     cat >"$3.err"
   } <"$3.progress"
-  wait $pid 2>/dev/null || code=$?
+  { wait $pid; } 2>/dev/null || code=$?
   [ $code -eq "$2" ] || fail "$1: exit code $code instead of $2"
 }
 

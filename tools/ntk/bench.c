@@ -182,7 +182,7 @@ static const cli_option options[] = {
     {"isa", "auto|avx512|avx2|baseline", CLI_CHOICE, offsetof(settings, isa), 0, 0, false,
      "instruction set of the inner loops; auto (default): the best of this machine"},
     {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false, "print one JSON object and nothing else on stdout"},
-    {NULL}};
+    {0}};
 
 static const settings defaults = {.shape = {3, 32, 32}};
 
@@ -194,7 +194,7 @@ const cli_verb cli_verb_bench = {
         "on all. An entry-layer is one entry [i,j,i',j'] of a pair of images taken through one activation layer:\n"
         "the unit that compares networks and machines.",
     .examples = "  ntk bench --quick\n  ntk bench --kernel nngp --shape 1x28x28 --json",
-    .groups = {{"options", options, 0}, {NULL}},
+    .groups = {{"options", options, 0}, {0}},
     .defaults = &defaults,
     .settings_size = sizeof defaults,
     .run = run,

@@ -284,7 +284,7 @@ static const cli_option data_options[] = {
      "standard: per channel, minus mean, over deviation, of the training set (default for image sets); unit: each "
      "record "
      "over its norm; none (default for npy)"},
-    {NULL}};
+    {0}};
 
 static const cli_option output_options[] = {
     {"out", "DIR", CLI_TEXT, offsetof(settings, out), 0, 0, false,
@@ -295,7 +295,7 @@ static const cli_option output_options[] = {
     {"overwrite", NULL, CLI_FLAG, offsetof(settings, overwrite), 0, 0, false, "replace the matrices in DIR"},
     {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false,
      "print one JSON object (accuracy in 0..1, ridge, seconds, outputs, ...) and nothing else on stdout"},
-    {NULL}};
+    {0}};
 
 static const settings defaults = {.model = CLI_MODEL_DEFAULTS,
                                   .compute = CLI_COMPUTE_DEFAULTS,
@@ -318,7 +318,7 @@ const cli_verb cli_verb_eval = {
                {"regression", cli_solve_options, offsetof(settings, solve)},
                {"output", output_options, 0},
                {"how to compute", cli_compute_options, offsetof(settings, compute)},
-               {NULL}},
+               {0}},
     .defaults = &defaults,
     .settings_size = sizeof defaults,
     .run = run,

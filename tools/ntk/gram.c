@@ -170,7 +170,7 @@ static const cli_option data_options[] = {
     {"preprocess-from", "DATA", CLI_TEXT, offsetof(settings, preprocess_from), 0, 0, false,
      "the set that the statistics of `standard` come from; default: the columns' set (--against, else --data), so that "
      "test x train matrices use the training set's"},
-    {NULL}};
+    {0}};
 
 static const cli_option output_options[] = {
     {"out", "K.npy", CLI_TEXT, offsetof(settings, out), 0, 0, true,
@@ -186,7 +186,7 @@ static const cli_option output_options[] = {
      "rows and columns of a tile; 0: chosen from --memory (default). Never changes a value"},
     {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false,
      "print one JSON object (pairs, seconds, outputs, ...) and nothing else on stdout"},
-    {NULL}};
+    {0}};
 
 static const settings defaults = {
     .model = CLI_MODEL_DEFAULTS, .compute = CLI_COMPUTE_DEFAULTS, .preprocess = CLI_PREPROCESS_BY_DATA};
@@ -206,7 +206,7 @@ const cli_verb cli_verb_gram = {
                {"data", data_options, 0},
                {"output", output_options, 0},
                {"how to compute", cli_compute_options, offsetof(settings, compute)},
-               {NULL}},
+               {0}},
     .defaults = &defaults,
     .settings_size = sizeof defaults,
     .run = run,

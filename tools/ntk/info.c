@@ -40,7 +40,7 @@ static int run(const void *raw) {
 
 static const cli_option options[] = {
     {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false, "print one JSON object and nothing else on stdout"},
-    {NULL}};
+    {0}};
 
 static const settings defaults = {.json = false};
 
@@ -49,7 +49,7 @@ const cli_verb cli_verb_info = {
     .summary = "this machine, this build, its libraries",
     .description = "Says what this machine and this build of ntk can do. Add its output to a bug report.",
     .examples = "  ntk info\n  ntk info --json",
-    .groups = {{"output", options, 0}, {NULL}},
+    .groups = {{"output", options, 0}, {0}},
     .defaults = &defaults,
     .settings_size = sizeof defaults,
     .run = run,

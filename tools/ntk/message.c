@@ -4,7 +4,8 @@
 
 #include "tools/ntk/cli.h"
 
-static void print(const char *format, va_list arguments, const char *tail) __attribute__((format(printf, 1, 0)));
+static void print(const char *format, va_list arguments, const char *tail)
+    __attribute__((format(printf, 1, 0), nonnull(1, 3)));
 static void print(const char *format, va_list arguments, const char *tail) {
   cli_progress_pause();
   fputs("ntk: ", stderr);

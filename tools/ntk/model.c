@@ -13,7 +13,7 @@ const cli_option cli_compute_options[] = {
      "instruction set of the inner loops; auto (default): the best of this machine"},
     {"progress", "auto|none|json", CLI_CHOICE, offsetof(cli_compute, progress), 0, 0, false,
      "auto (default): a bar when stderr is a terminal; json: one JSON object a line on stderr"},
-    {NULL}};
+    {0}};
 
 const cli_option cli_model_options[] = {
     {"net", "NET", CLI_TEXT, offsetof(cli_model, net), 0, 0, true,
@@ -26,7 +26,7 @@ const cli_option cli_model_options[] = {
      "one matrix for each number of activations, all from one pass; the network must repeat one block"},
     {"lap", "C,C,..", CLI_LIST, offsetof(cli_model, pools), 0, 100000, false,
      "one matrix for each local average pooling lap(c), all from one pass, in place of the readout"},
-    {NULL}};
+    {0}};
 
 int cli_compute_open(const cli_compute *compute, ntk_context **out) {
   char isa[16];

@@ -155,7 +155,7 @@ static const cli_option options[] = {
      "threads of the predicted run; 0: all cores (default)"},
     {"presets", NULL, CLI_FLAG, offsetof(settings, presets), 0, 0, false, "list the presets of published networks"},
     {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false, "print one JSON object and nothing else on stdout"},
-    {NULL}};
+    {0}};
 
 static const settings defaults = {.kernel = CLI_KERNEL_BY_NAME};
 
@@ -169,7 +169,7 @@ const cli_verb cli_verb_net = {
         "Explains a network: its layers and shapes, the offset planes that its readout demands, the work of\n"
         "one pair of inputs and the predicted time of whole matrices on this machine.",
     .examples = "  ntk net '20*(conv3 relu) gap'\n  ntk net cntk-21-gap --shape 1x28x28 --json",
-    .groups = {{"options", options, 0}, {NULL}},
+    .groups = {{"options", options, 0}, {0}},
     .defaults = &defaults,
     .settings_size = sizeof defaults,
     .run = run,

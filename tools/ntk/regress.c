@@ -125,7 +125,7 @@ static const cli_option input_options[] = {
      "as --train-labels; without them predictions are made but no accuracy"},
     {"test-diagonal", "D.npy", CLI_TEXT, offsetof(settings, test_diagonal), 0, 0, false,
      "K(z,z) of the test points; needed for --unit-diagonal and --variance"},
-    {NULL}};
+    {0}};
 
 static const cli_option output_options[] = {
     {"predictions", "P.npy", CLI_TEXT, offsetof(settings, predictions), 0, 0, false,
@@ -137,7 +137,7 @@ static const cli_option output_options[] = {
      "print the report as one JSON object (accuracy in 0..1, ridge, seconds, ...) and nothing else on stdout"},
     {"threads", "N", CLI_INTEGER, offsetof(settings, threads), 0, 1024, false,
      "threads of the linear algebra; 0: all cores (default)"},
-    {NULL}};
+    {0}};
 
 static const settings defaults = {.threads = 0};
 
@@ -155,7 +155,7 @@ const cli_verb cli_verb_regress = {
     .groups = {{"matrices and labels", input_options, 0},
                {"regression", cli_solve_options, offsetof(settings, solve)},
                {"output", output_options, 0},
-               {NULL}},
+               {0}},
     .defaults = &defaults,
     .settings_size = sizeof defaults,
     .run = run,

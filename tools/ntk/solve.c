@@ -10,7 +10,7 @@ const cli_option cli_solve_options[] = {{"ridge", "R|auto", CLI_RIDGE, offsetof(
                                          false, "divide K(x,z) by sqrt(K(x,x) K(z,z)) first"},
                                         {"targets", "one-hot|centred", CLI_CHOICE, offsetof(cli_solve, targets), 0, 0,
                                          false, "1 and 0 (default), or 1 - 1/C and -1/C for C classes"},
-                                        {NULL}};
+                                        {0}};
 
 static int check_shapes(const cli_solve_files *files, const ntk_regress_problem *problem, const int64_t train[2],
                         const int64_t test[2]) {

@@ -61,7 +61,7 @@ static const cli_option options[] = {
     {"samples", "N", CLI_INTEGER, offsetof(settings, samples), 1, 1e9, false, "entries to recompute; 100 (default)"},
     {"seed", "N", CLI_INTEGER, offsetof(settings, seed), 0, 9e15, false, "chooses the entries; 0 (default)"},
     {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false, "print one JSON object and nothing else on stdout"},
-    {NULL}};
+    {0}};
 
 static const settings defaults = {.compute = CLI_COMPUTE_DEFAULTS, .samples = 100};
 
@@ -77,7 +77,7 @@ const cli_verb cli_verb_verify = {
     .examples = "  ntk verify ntk-out/train.npy\n  ntk verify K.npy --samples 10000 --seed 7 --json",
     .groups = {{"what to check", options, 0},
                {"how to compute", cli_compute_options, offsetof(settings, compute)},
-               {NULL}},
+               {0}},
     .defaults = &defaults,
     .settings_size = sizeof defaults,
     .run = run,
