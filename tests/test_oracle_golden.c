@@ -8,7 +8,7 @@
 #include "tests/oracle.h"
 #include "tests/support.h"
 
-enum { PAIRS = 3 }; /* of the larger images, so that this takes a second or two */
+enum { PAIRS = 2 }; /* of the larger images, so that this takes a second or two */
 
 /* --- a reader of float64 .npy files, version 1, C order --- */
 
