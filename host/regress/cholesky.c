@@ -6,8 +6,8 @@
 
 #include "host/regress/regress.h"
 
-/* Factors A + ridge. *definite: positive definite without doubt. The condition estimate is a bound: 1/|A^-1|_1 is at
- * most the smallest eigenvalue and |A|_1 at least the largest. */
+/* Factors A + ridge. *definite: positive definite without doubt. The 1-norms of the condition estimate err on the safe
+ * side: 1/|A^-1|_1 is at most the smallest eigenvalue and |A|_1 at least the largest. */
 static ntk_status factorise(ntk_regression *r, double *work, lapack_int *index, bool *factored, bool *definite) {
   const lapack_int n = (lapack_int)r->problem->train_count;
   ntk_regress_fill(r, r->ridge, r->factor);
