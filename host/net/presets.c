@@ -192,11 +192,11 @@ static bool is_word(const char *text, size_t length) {
 
 /* Whether a word that is no layer should be taken for a preset's name, so that the message speaks of presets. */
 static bool looks_like_preset(const char *word, size_t length) {
-  static const char *const stems[] = {"cntk", "cnngp", "lap-", "fc", "uci", "myrtle", "resnet"};
+  static const char *const stems[] = {"cntk", "cnngp", "uci", "myrtle", "resnet"};
   if (!ntk_is_letter(*word)) return false;
   if (memchr(word, '-', length)) return true;
   for (size_t i = 0; i < sizeof stems / sizeof *stems; i++)
-    if (length > strlen(stems[i]) && strncasecmp(word, stems[i], strlen(stems[i])) == 0) return true;
+    if (length >= strlen(stems[i]) && strncasecmp(word, stems[i], strlen(stems[i])) == 0) return true;
   return false;
 }
 
