@@ -164,10 +164,11 @@ ntk_status ntk_data_spec_parse(const char *text, ntk_data_spec *spec) {
 /* Not realpath: a symbolic link may be there just to give a nameable path. Drops "./" and doubled slashes only, because
  * "x/.." is not nothing where x is a link. */
 static ntk_status make_absolute(char **path) {
-  char *folder = (*path)[0] == '/' ? strdup("") : getcwd(NULL, 0);
-  if (!folder) return ntk_fail(NTK_ERROR_IO, "cannot find the working directory: %m; give absolute paths");
-  char *joined;
-  int length = asprintf(&joined, "%s/%s", folder, *path);
+  char *folder = NULL, *joined;
+  if ((*path)[0] != '/' && !(folder = getcwd(NULL, 0)))
+    return ntk_fail(errno == ENOMEM ? NTK_ERROR_MEMORY : NTK_ERROR_IO,
+                    "cannot find the working directory: %m; give absolute paths");
+  int length = asprintf(&joined, "%s/%s", folder ? folder : "", *path);
   free(folder);
   if (length < 0) return ntk_fail(NTK_ERROR_MEMORY, "no memory for the name of a data set");
   char *to = joined;
