@@ -234,8 +234,8 @@ static void expect_texts_read_back(void) {
       "none",
       "unit",
       "standard channels=1 mean=0.28604059698879553 std=0.35302424451492254",
-      "standard channels=3 mean=-1.7976931348623157e+308,0,4.9406564584124654e-324 std=4.9406564584124654e-324,1,"
-      "1.7976931348623157e+308",
+      ("standard channels=3 mean=-1.7976931348623157e+308,0,4.9406564584124654e-324 "
+       "std=4.9406564584124654e-324,1,1.7976931348623157e+308"),
       "standard features=2 mean=0.10000000000000001,-0 std=0.33333333333333331,2",
   };
   for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
