@@ -28,19 +28,16 @@ static const char *cpu_name(void) {
 ntk_status ntk_system_query(ntk_system_info *info) {
   if (!info) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_system_query: info is NULL");
   long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  *info = (ntk_system_info){
-      .cpu = cpu_name(),
-      .cores = ntk_cores(),
-      .memory_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0,
-      .isa = ntk_backend_find("auto")->name,
-      .isas_built = ntk_backend_names(),
-      .blas = ntk_blas_name(),
+  *info = (ntk_system_info) {
+    .cpu = cpu_name(), .cores = ntk_cores(),
+    .memory_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0, .isa = ntk_backend_find("auto")->name,
+    .isas_built = ntk_backend_names(), .blas = ntk_blas_name(),
 #if defined(__clang__)
-      .compiler = "clang " __clang_version__,
+    .compiler = "clang " __clang_version__,
 #else
-      .compiler = "GCC " __VERSION__,
+    .compiler = "GCC " __VERSION__,
 #endif
-      .cuda = "not built",
+    .cuda = "not built",
   };
   return NTK_OK;
 }

@@ -1,9 +1,8 @@
-/* The ReLU duals in deficit form, for any type with the lane vocabulary (docs/accuracy.md; spec: arc-cosine kernels, Cho and
- * Saul 2009). For a pair with norm product v = n_x n_z >= 0 and correlation rho = S / v:
- *     D = v - |S|,   m = D / v = 1 - |rho|,   q = sqrt(m)
- *     k0(|rho|) = 1 - q p(m),      v k1(|rho|) = |S| + D q s(m)
- * and by symmetry k0(-r) = 1 - k0(r), k1(-r) = k1(r) - r, so that in general v k1 = max(S, 0) + D q s(m).
- * m below NTK_DUAL_SNAP is rounding noise and taken as 0: equal and proportional patches then have rho = 1 exactly.
+/* The ReLU duals in deficit form, for any type with the lane vocabulary (docs/accuracy.md; spec: arc-cosine kernels,
+ * Cho and Saul 2009). For a pair with norm product v = n_x n_z >= 0 and correlation rho = S / v: D = v - |S|,   m = D /
+ * v = 1 - |rho|,   q = sqrt(m) k0(|rho|) = 1 - q p(m),      v k1(|rho|) = |S| + D q s(m) and by symmetry k0(-r) = 1 -
+ * k0(r), k1(-r) = k1(r) - r, so that in general v k1 = max(S, 0) + D q s(m). m below NTK_DUAL_SNAP is rounding noise
+ * and taken as 0: equal and proportional patches then have rho = 1 exactly.
  *
  * The includer provides: real, vec_set, vec_fma and INLINE (kernels/lanes.h, or their scalar twins in CUDA).
  */
@@ -35,19 +34,19 @@
 #define NTK_DUAL_P(result, m, count, wide) NTK_HORNER(result, m, count, NTK_DUAL_P17)
 #define NTK_DUAL_S(result, m, count, wide) NTK_HORNER(result, m, count, NTK_DUAL_S15)
 #else
-#define NTK_DUAL_P(result, m, count, wide)         \
-  do {                                             \
-    if (wide)                                      \
-      NTK_HORNER(result, m, count, NTK_DUAL_P6);   \
-    else                                           \
-      NTK_HORNER(result, m, count, NTK_DUAL_P5);   \
+#define NTK_DUAL_P(result, m, count, wide)       \
+  do {                                           \
+    if (wide)                                    \
+      NTK_HORNER(result, m, count, NTK_DUAL_P6); \
+    else                                         \
+      NTK_HORNER(result, m, count, NTK_DUAL_P5); \
   } while (0)
-#define NTK_DUAL_S(result, m, count, wide)         \
-  do {                                             \
-    if (wide)                                      \
-      NTK_HORNER(result, m, count, NTK_DUAL_S5);   \
-    else                                           \
-      NTK_HORNER(result, m, count, NTK_DUAL_S4);   \
+#define NTK_DUAL_S(result, m, count, wide)       \
+  do {                                           \
+    if (wide)                                    \
+      NTK_HORNER(result, m, count, NTK_DUAL_S5); \
+    else                                         \
+      NTK_HORNER(result, m, count, NTK_DUAL_S4); \
   } while (0)
 #endif
 

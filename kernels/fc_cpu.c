@@ -1,9 +1,8 @@
-/* The fully connected recursion on the CPU (fc.h), one source for every instruction set. float64 always: the GEMM before it
- * dominates, and near-duplicates then need no special care. */
-#include "kernels/fc.h"
-
-#include "kernels/lanes.h"
+/* The fully connected recursion on the CPU (fc.h), one source for every instruction set. float64 always: the GEMM
+ * before it dominates, and near-duplicates then need no special care. */
 #include "kernels/duals.h"
+#include "kernels/fc.h"
+#include "kernels/lanes.h"
 
 #define CONCAT2(a, b) a##b
 #define CONCAT(a, b) CONCAT2(a, b)
@@ -40,6 +39,5 @@ static void fc_vector(const ntk_fc_program *p, const double *products, const dou
 
 void CONCAT(ntk_fc_row_, NTK_ISA)(const ntk_fc_program *p, const double *products, const double *x_norms,
                                   const double *z_norms, size_t stride, size_t count, double *s, double *t) {
-  for (size_t j = 0; j < count; j += LANES)
-    fc_vector(p, products + j, x_norms, z_norms + j, stride, s + j, t + j);
+  for (size_t j = 0; j < count; j += LANES) fc_vector(p, products + j, x_norms, z_norms + j, stride, s + j, t + j);
 }

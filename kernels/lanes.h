@@ -1,8 +1,8 @@
 /* The vocabulary of lane operations for one instruction set and one precision.
  *
- * The includer defines NTK_REAL_F64 (0 or 1); the compiler's target flags choose the instruction set. A `vec` holds LANES reals;
- * a `mask` selects lanes. AVX-512 uses mask registers, where zeroing and masking cost nothing; the others use GCC vector
- * extensions, so that one source serves AVX2, baseline x86-64 and any other machine.
+ * The includer defines NTK_REAL_F64 (0 or 1); the compiler's target flags choose the instruction set. A `vec` holds
+ * LANES reals; a `mask` selects lanes. AVX-512 uses mask registers, where zeroing and masking cost nothing; the others
+ * use GCC vector extensions, so that one source serves AVX2, baseline x86-64 and any other machine.
  */
 #ifndef NTK_KERNELS_LANES_H
 #define NTK_KERNELS_LANES_H
@@ -57,11 +57,11 @@ INLINE vec vec_set(real a) { return AVX(set1)(a); }
 INLINE vec vec_load(const real *p) { return AVX(load)(p); }
 INLINE vec vec_loadu(const real *p) { return AVX(loadu)(p); }
 INLINE void vec_store(real *p, vec v) { AVX(store)(p, v); }
-INLINE vec vec_fma(vec a, vec b, vec c) { return AVX(fmadd)(a, b, c); }    /*  a b + c */
-INLINE vec vec_fms(vec a, vec b, vec c) { return AVX(fmsub)(a, b, c); }    /*  a b - c */
-INLINE vec vec_fnma(vec a, vec b, vec c) { return AVX(fnmadd)(a, b, c); }  /* -a b + c */
+INLINE vec vec_fma(vec a, vec b, vec c) { return AVX(fmadd)(a, b, c); }   /*  a b + c */
+INLINE vec vec_fms(vec a, vec b, vec c) { return AVX(fmsub)(a, b, c); }   /*  a b - c */
+INLINE vec vec_fnma(vec a, vec b, vec c) { return AVX(fnmadd)(a, b, c); } /* -a b + c */
 INLINE vec vec_abs(vec a) { return AVX(abs)(a); }
-INLINE vec vec_sqrt_where(vec a, mask m) { return AVX(maskz_sqrt)(m, a); } /* 0 where the mask is off */
+INLINE vec vec_sqrt_where(vec a, mask m) { return AVX(maskz_sqrt)(m, a); }           /* 0 where the mask is off */
 INLINE vec vec_add_where(vec a, vec b, mask m) { return AVX(mask_add)(a, m, a, b); } /* a + (m ? b : 0) */
 INLINE vec vec_keep(vec a, mask m) { return AVX(maskz_mov)(m, a); }
 INLINE vec vec_select(mask m, vec a, vec b) { return AVX(mask_blend)(m, b, a); } /* m ? a : b */

@@ -1,7 +1,8 @@
 /* Offset planes packed into cyclic tiles: seams, connectivity and readout weights. Shared by the CPU and CUDA kernels.
  *
- * Along an axis of length n, tile offset a pairs index i of x with (i + a) mod n of z. Indices i < n - a belong to the plane
- * of offset a, the others to offset a - n; a zero-padded filter must not cross the seam between n - a - 1 and n - a.
+ * Along an axis of length n, tile offset a pairs index i of x with (i + a) mod n of z. Indices i < n - a belong to the
+ * plane of offset a, the others to offset a - n; a zero-padded filter must not cross the seam between n - a - 1 and n -
+ * a.
  */
 #ifndef NTK_KERNELS_PACKING_H
 #define NTK_KERNELS_PACKING_H
@@ -21,8 +22,8 @@ NTK_SHARED int ntk_axis_partner(int i, int n, int a) { return i + a < n ? i + a 
 /* The plane offset that entry i of a tile axis belongs to. */
 NTK_SHARED int ntk_axis_offset(int i, int n, int a) { return i + a < n ? a : a - n; }
 
-/* LAP weight w_n(i, k) of arXiv:1911.00809 (zero padding): the number of windows of half-width c, centred inside the axis,
- * that hold both i and k. */
+/* LAP weight w_n(i, k) of arXiv:1911.00809 (zero padding): the number of windows of half-width c, centred inside the
+ * axis, that hold both i and k. */
 NTK_SHARED int ntk_lap_weight(int i, int k, int n, int c) {
   int low = (i > k ? i : k) - c, high = (i < k ? i : k) + c;
   if (low < 0) low = 0;

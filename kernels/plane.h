@@ -1,5 +1,5 @@
-/* The plane engine: all demanded offset planes of one pair of images, from the input products through every layer to the pooled
- * sums. One table of functions per instruction set and precision; no I/O, no policy, no allocation.
+/* The plane engine: all demanded offset planes of one pair of images, from the input products through every layer to
+ * the pooled sums. One table of functions per instruction set and precision; no I/O, no policy, no allocation.
  */
 #ifndef NTK_KERNELS_PLANE_H
 #define NTK_KERNELS_PLANE_H
@@ -20,12 +20,13 @@ typedef struct ntk_plane_ops {
   size_t (*scratch_bytes)(const ntk_program *program);
   /* Prepares an image from channels x height x width pixels. scratch: as above. */
   void (*prepare)(const ntk_program *program, const double *pixels, void *image, void *scratch);
-  /* The channels x (height width) matrix of a prepared image with many channels (element type of the precision), for the
-   * GEMM of input products; NULL for few channels. */
+  /* The channels x (height width) matrix of a prepared image with many channels (element type of the precision), for
+   * the GEMM of input products; NULL for few channels. */
   const void *(*channel_matrix)(const ntk_program *program, const void *image);
   /* Computes one pair. products: (height width) x (height width) matrix SUM_c x z for many channels, else NULL.
    * sums: [tap][pool][2] = pooled sums of T and S in state units (program.h) with the images' powers of two undone.
-   * Returns an estimate of the relative error that float32 leaves in this pair's NTK (0 in float64): near-duplicates. */
+   * Returns an estimate of the relative error that float32 leaves in this pair's NTK (0 in float64): near-duplicates.
+   */
   double (*pair)(const ntk_program *program, const void *x, const void *z, const void *products, void *scratch,
                  double *sums);
 } ntk_plane_ops;

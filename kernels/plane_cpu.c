@@ -1,16 +1,15 @@
-/* The plane engine on the CPU, one source for every instruction set and precision (kernels/CMakeLists.txt compiles it with
- * NTK_ISA and NTK_REAL_F64 set). Read plane.h and program.h first.
+/* The plane engine on the CPU, one source for every instruction set and precision (kernels/CMakeLists.txt compiles it
+ * with NTK_ISA and NTK_REAL_F64 set). Read plane.h and program.h first.
  *
- * A packed tile of S and T lives in L1 and passes through all layers. Between layers it is stored as row sums of the next filter
- * ("h"), so that a layer is one sweep over rows: add the h rows that the filter covers, apply the duals, form the next row
- * sums, store. Rows on the two sides of the seam are kept apart by a row of zeros.
+ * A packed tile of S and T lives in L1 and passes through all layers. Between layers it is stored as row sums of the
+ * next filter
+ * ("h"), so that a layer is one sweep over rows: add the h rows that the filter covers, apply the duals, form the next
+ * row sums, store. Rows on the two sides of the seam are kept apart by a row of zeros.
  */
-#include "kernels/plane.h"
-
-#include "kernels/lanes.h"
 #include "kernels/duals.h"
+#include "kernels/lanes.h"
 #include "kernels/packing.h"
-
+#include "kernels/plane.h"
 #include "kernels/plane_tables.h"
 
 #define CONCAT2(a, b, c) a##b##c
@@ -22,25 +21,26 @@ enum { MAX_NV = NTK_MAX_SIDE / (LANES > 2 ? 2 : LANES), HALO = NTK_MAX_SIDE };
 typedef struct tile_state {
   const ntk_program *program;
   layout g;
-  int seam;           /* first row of the second segment, or -1 */
+  int seam; /* first row of the second segment, or -1 */
   int first_row, rows, a, b;
   const real *x_pixels, *z_pixels; /* z rotated by b */
   const real *x_norms, *z_norms;
   const real_bits *x_hash, *z_hash;
-  const real *products;            /* (height width)^2 input products, or NULL */
-  double pair_scale;               /* 2^-(ex + ez) */
-  real *h_s[2], *h_t[2];           /* row sums, (height + 3) rows, ping and pong */
-  real *line_s, *line_t;           /* one row with halos, natural order */
-  real *col_weights;               /* [pool][row] */
-  real *accumulators;              /* [tap][pool][2][LANES] */
-  mask up, down, mid[4];           /* interleaved order: which neighbours a filter may add */
-  int aligned;                     /* all of mid are full */
+  const real *products;  /* (height width)^2 input products, or NULL */
+  double pair_scale;     /* 2^-(ex + ez) */
+  real *h_s[2], *h_t[2]; /* row sums, (height + 3) rows, ping and pong */
+  real *line_s, *line_t; /* one row with halos, natural order */
+  real *col_weights;     /* [pool][row] */
+  real *accumulators;    /* [tap][pool][2][LANES] */
+  mask up, down, mid[4]; /* interleaved order: which neighbours a filter may add */
+  int aligned;           /* all of mid are full */
   double risk, risk_weight;
 } tile_state;
 
 INLINE int row_position(const tile_state *t, int r) { return r + 1 + (t->seam >= 0 && r >= t->seam); }
 
-/* ---- horizontal sums ------------------------------------------------------------------------------------------------- */
+/* ---- horizontal sums
+ * ------------------------------------------------------------------------------------------------- */
 
 /* Row sums of a filter 3 wide, interleaved order. */
 INLINE void row_sum3(const int NV, const int ALIGNED, const tile_state *t, const vec *v, real *out) {
@@ -79,8 +79,9 @@ static void row_sum_any(const tile_state *t, int cols, int circular, real *line,
       uint64_t bits = 0;
       for (int l = 0; l < LANES; l++) {
         int j = k * LANES + l, n = j + s;
-        int ok = j < width && (circular || (n >= 0 && n < width &&
-                                            ntk_axis_offset(j, width, t->b) == ntk_axis_offset(n, width, t->b)));
+        int ok =
+            j < width &&
+            (circular || (n >= 0 && n < width && ntk_axis_offset(j, width, t->b) == ntk_axis_offset(n, width, t->b)));
         bits |= (uint64_t)ok << l;
       }
       sum = vec_add_where(sum, vec_loadu(line + k * LANES + s), mask_make(bits));
@@ -91,7 +92,8 @@ static void row_sum_any(const tile_state *t, int cols, int circular, real *line,
     for (int k = 1; k <= w; k++) line[-k] = line[width - 1 + k] = 0;
 }
 
-/* ---- one layer, the general way -------------------------------------------------------------------------------------- */
+/* ---- one layer, the general way
+ * -------------------------------------------------------------------------------------- */
 
 /* Vertical sum of h at row r, vector k. */
 INLINE vec column_sum(const tile_state *t, const ntk_program_layer *layer, const real *h, int r, int k) {
@@ -134,7 +136,8 @@ static void pool_row(const tile_state *t, int tap, int r, const vec *s, const ve
   }
 }
 
-/* Estimates the error that rounding leaves in k0 of the first ReLU, weighted by the entries' size (docs/accuracy.md). */
+/* Estimates the error that rounding leaves in k0 of the first ReLU, weighted by the entries' size (docs/accuracy.md).
+ */
 static void note_risk(tile_state *t, int r, int k, vec v, vec m, vec q) {
   real weight[LANES] __attribute__((aligned(64))), deficit[LANES] __attribute__((aligned(64)));
   real root[LANES] __attribute__((aligned(64)));
@@ -188,9 +191,12 @@ static void store_row(const tile_state *t, const ntk_program_layer *next, int r,
     if (next->cols == 1) {
       for (int k = 0; k < nv; k++) vec_store(out + k * LANES, v[k]);
     } else if (t->g.interleaved) {
-      if (nv == 1) row_sum3(1, 0, t, v, out);
-      else if (nv == 2) row_sum3(2, 0, t, v, out);
-      else row_sum3(4, 0, t, v, out);
+      if (nv == 1)
+        row_sum3(1, 0, t, v, out);
+      else if (nv == 2)
+        row_sum3(2, 0, t, v, out);
+      else
+        row_sum3(4, 0, t, v, out);
     } else {
       for (int k = 0; k < nv; k++) vec_store(line + k * LANES, v[k]);
       row_sum_any(t, next->cols, next->circular, line, out);
@@ -232,7 +238,8 @@ static void layer_any(tile_state *t, int l, int from, int to) {
   }
 }
 
-/* ---- one layer, the fast way: 3x3, zero padding, ReLU, trained, no bias, no tap ---------------------------------------- */
+/* ---- one layer, the fast way: 3x3, zero padding, ReLU, trained, no bias, no tap
+ * ---------------------------------------- */
 
 INLINE int layer_is_fast(const ntk_program *p, const layout *g, int l) {
   if (l + 1 >= p->layer_count || !g->interleaved) return 0;
@@ -252,7 +259,8 @@ INLINE void row_deficit(const int NV, const real *h, const real *x, const real *
   }
 }
 
-/* The sweep is software-pipelined by one row, so that the square roots of row r + 1 run beside the polynomials of row r. */
+/* The sweep is software-pipelined by one row, so that the square roots of row r + 1 run beside the polynomials of row
+ * r. */
 INLINE void layer_fast(const int NV, const int NTK, const int WIDE, const int ALIGNED, tile_state *t, int norm,
                        const real *h_s, const real *h_t, real *out_s, real *out_t) {
   const int row = NV * LANES, height = t->program->height;
@@ -290,27 +298,29 @@ INLINE void layer_fast(const int NV, const int NTK, const int WIDE, const int AL
   }
 }
 
-#define FAST_CASE(nv, ntk, wide, aligned)                                                                    \
+#define FAST_CASE(nv, ntk, wide, aligned)                                                                       \
   __attribute__((noinline)) static void fast_##nv##ntk##wide##aligned(tile_state *t, int l, int from, int to) { \
-    layer_fast(nv, ntk, wide, aligned, t, t->program->layers[l].norm, t->h_s[from], t->h_t[from],              \
-               t->h_s[to], t->h_t[to]);                                                                        \
+    layer_fast(nv, ntk, wide, aligned, t, t->program->layers[l].norm, t->h_s[from], t->h_t[from], t->h_s[to],   \
+               t->h_t[to]);                                                                                     \
   }
-#define FAST_CASES(nv)                                                                                    \
-  FAST_CASE(nv, 0, 0, 0) FAST_CASE(nv, 0, 0, 1) FAST_CASE(nv, 0, 1, 0) FAST_CASE(nv, 0, 1, 1)              \
-  FAST_CASE(nv, 1, 0, 0) FAST_CASE(nv, 1, 0, 1) FAST_CASE(nv, 1, 1, 0) FAST_CASE(nv, 1, 1, 1)
+#define FAST_CASES(nv)                                                                                               \
+  FAST_CASE(nv, 0, 0, 0)                                                                                             \
+  FAST_CASE(nv, 0, 0, 1) FAST_CASE(nv, 0, 1, 0) FAST_CASE(nv, 0, 1, 1) FAST_CASE(nv, 1, 0, 0) FAST_CASE(nv, 1, 0, 1) \
+      FAST_CASE(nv, 1, 1, 0) FAST_CASE(nv, 1, 1, 1)
 FAST_CASES(1)
 FAST_CASES(2)
 FAST_CASES(4)
 
 typedef void (*layer_function)(tile_state *t, int l, int from, int to);
-#define FAST_ROW(nv)                                                                                              \
-  {                                                                                                               \
+#define FAST_ROW(nv)                                                                                                \
+  {                                                                                                                 \
     fast_##nv##000, fast_##nv##001, fast_##nv##010, fast_##nv##011, fast_##nv##100, fast_##nv##101, fast_##nv##110, \
-        fast_##nv##111                                                                                            \
+        fast_##nv##111                                                                                              \
   }
 static const layer_function fast_table[3][8] = {FAST_ROW(1), FAST_ROW(2), FAST_ROW(4)};
 
-/* ---- a tile and a pair ------------------------------------------------------------------------------------------------ */
+/* ---- a tile and a pair
+ * ------------------------------------------------------------------------------------------------ */
 
 /* Input products of a row: SUM_c x z, then the first layer's row sums. */
 static void input_row(tile_state *t, int r) {
@@ -328,8 +338,7 @@ static void input_row(tile_state *t, int r) {
     const real *products = t->products + (size_t)r * p->width * p->height * p->width + (size_t)partner * p->width;
     for (int j = 0; j < p->width; j++) {
       int at = lane_of(&t->g, j);
-      ((real *)s)[at] =
-          products[(size_t)j * p->height * p->width + ntk_axis_partner(j, p->width, t->b)];
+      ((real *)s)[at] = products[(size_t)j * p->height * p->width + ntk_axis_partner(j, p->width, t->b)];
     }
   }
   if (p->layers[0].trained)

@@ -1,15 +1,15 @@
 /* Part of plane_cpu.c: lane order, prepared images and their rotation.
  *
- * A row of `width` entries lives in NV vectors. Lane order "interleaved" (filters up to 3 wide): column j is lane j / NV of vector
- * j mod NV, so that most horizontal neighbours are whole vectors; "natural" (any filter): column j is lane j mod LANES of vector
- * j / LANES. Lanes beyond the width hold zero.
+ * A row of `width` entries lives in NV vectors. Lane order "interleaved" (filters up to 3 wide): column j is lane j /
+ * NV of vector j mod NV, so that most horizontal neighbours are whole vectors; "natural" (any filter): column j is lane
+ * j mod LANES of vector j / LANES. Lanes beyond the width hold zero.
  */
 
 typedef struct layout {
-  int nv;          /* vectors a row */
-  int row;         /* reals a row: nv * LANES */
+  int nv;  /* vectors a row */
+  int row; /* reals a row: nv * LANES */
   int interleaved;
-  int few;         /* few channels: multiplied here */
+  int few; /* few channels: multiplied here */
 } layout;
 
 typedef struct image_head {
@@ -86,8 +86,8 @@ static uint64_t mix64(uint64_t h, uint64_t value) {
   return h ^ (h >> 29);
 }
 
-/* Hashes the direction of the first ReLU's receptive patch around every pixel: equal hashes mean that the two patches are
- * proportional, so that rho = +-1 holds exactly and float32 noise there is harmless (docs/accuracy.md). */
+/* Hashes the direction of the first ReLU's receptive patch around every pixel: equal hashes mean that the two patches
+ * are proportional, so that rho = +-1 holds exactly and float32 noise there is harmless (docs/accuracy.md). */
 static void hash_patches(const ntk_program *p, const layout *g, const double *pixels, double scale, real_bits *hash) {
   int wr = 0, wc = 0, circular = p->layers[0].circular, height = p->height, width = p->width;
   double bias = 0;
@@ -104,9 +104,8 @@ static void hash_patches(const ntk_program *p, const layout *g, const double *pi
           for (int b = -wc; b <= wc; b++) {
             int r = i + a, s = j + b;
             if (circular) r = (r % height + height) % height, s = (s % width + width) % width;
-            double value = r < 0 || r >= height || s < 0 || s >= width
-                               ? 0
-                               : pixels[((size_t)c * height + r) * width + s];
+            double value =
+                r < 0 || r >= height || s < 0 || s >= width ? 0 : pixels[((size_t)c * height + r) * width + s];
             if (lead == 0 && value != 0) lead = value;
             float ratio = lead == 0 ? 0 : (float)(value / lead);
             uint32_t bits;
@@ -172,7 +171,8 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
     hash_patches(p, &g, pixels, scale, (real_bits *)(norms + norm_reals(p, &g)));
 }
 
-/* A copy of z's rows with columns moved by b: entry j of the copy is column (j + b) mod width. Rows are whole groups of nv vectors.*/
+/* A copy of z's rows with columns moved by b: entry j of the copy is column (j + b) mod width. Rows are whole groups of
+ * nv vectors.*/
 static void rotate_rows(const layout *g, int width, int b, const real *from, real *to, size_t rows) {
   if (g->interleaved && width % g->nv == 0) {
     /* Columns of one vector are one residue class mod nv; the class wraps onto itself. */

@@ -1,5 +1,5 @@
-/* Internal: the table of compute backends. Today the CPU's instruction sets; a GPU is one more row with the same tile-level
- * contract (host/gram/tiles.h). */
+/* Internal: the table of compute backends. Today the CPU's instruction sets; a GPU is one more row with the same
+ * tile-level contract (host/gram/tiles.h). */
 #ifndef NTK_HOST_BACKEND_BACKEND_H
 #define NTK_HOST_BACKEND_BACKEND_H
 

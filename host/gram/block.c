@@ -39,10 +39,11 @@ static ntk_status check_arguments(const ntk_plan *plan, const double *x, int64_t
 ntk_status ntk_plan_block(ntk_context *context, const ntk_plan *plan, const double *x, int64_t nx, const double *z,
                           int64_t nz, double *const *out) {
   NTK_TRY(check_arguments(plan, x, nx, out));
-  if (z && nz < 1) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_block: %lld inputs, at least 1 is needed", (long long)nz);
+  if (z && nz < 1)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_block: %lld inputs, at least 1 is needed", (long long)nz);
   memory_sink sink = {out, plan->output_count, 0, z ? nz : nx, !z};
   ntk_tiles_job job = {.stage = "block", .rows = {NULL, x, nx}, .sink = {&sink, NULL, write_memory}};
-  if (z) job.columns = (ntk_source){NULL, z, nz};
+  if (z) job.columns = (ntk_inputs){NULL, z, nz};
   NTK_TRY(ntk_tiles_choose(context, plan, &job));
   sink.tile = job.tile;
   return ntk_tiles_run(context, plan, &job);
@@ -52,7 +53,8 @@ ntk_status ntk_plan_diagonal(ntk_context *context, const ntk_plan *plan, const d
                              double *const *out) {
   NTK_TRY(check_arguments(plan, x, nx, out));
   memory_sink sink = {out, plan->output_count, 0, 1, false};
-  ntk_tiles_job job = {.stage = "diagonal", .rows = {NULL, x, nx}, .diagonal = true, .sink = {&sink, NULL, write_memory}};
+  ntk_tiles_job job = {
+      .stage = "diagonal", .rows = {NULL, x, nx}, .diagonal = true, .sink = {&sink, NULL, write_memory}};
   NTK_TRY(ntk_tiles_choose(context, plan, &job));
   sink.tile = job.tile;
   return ntk_tiles_run(context, plan, &job);
@@ -63,7 +65,8 @@ ntk_status ntk_plan_predict(const ntk_context *context, const ntk_plan *plan, do
   /* Time a few pairs of pseudo-random images on one thread: enough pairs to last about a fifth of a second. */
   enum { LARGEST = 256 };
   size_t size = ntk_plan_input_size(plan);
-  double *x = malloc(LARGEST * size * sizeof *x), *values = malloc(LARGEST * LARGEST * sizeof *values * plan->output_count);
+  double *x = malloc(LARGEST * size * sizeof *x),
+         *values = malloc(LARGEST * LARGEST * sizeof *values * plan->output_count);
   double **out = malloc(plan->output_count * sizeof *out);
   ntk_status status = x && values && out ? NTK_OK : ntk_fail(NTK_ERROR_MEMORY, "no memory for a measurement");
   uint64_t state = 1;

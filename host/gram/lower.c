@@ -69,14 +69,15 @@ static ntk_status lower_head(ntk_plan *plan, const ntk_layer *layers, size_t cou
   for (size_t k = 0; k < count; k++) {
     const ntk_layer *layer = &layers[k];
     if (layer->kind != NTK_LAYER_DENSE) return not_yet(layer, "after a readout is");
-    plan->head[k] = (ntk_head_layer){layer->weight_std * layer->weight_std, bias2(layer, plan->shape.channels),
-                                     !layer->fixed};
+    plan->head[k] =
+        (ntk_head_layer){layer->weight_std * layer->weight_std, bias2(layer, plan->shape.channels), !layer->fixed};
   }
   plan->head_count = count;
   return NTK_OK;
 }
 
-/* ---- fully connected ------------------------------------------------------------------------------------------------- */
+/* ---- fully connected
+ * ------------------------------------------------------------------------------------------------- */
 
 static ntk_status lower_connected(ntk_plan *plan, const ntk_layer *layers, size_t count,
                                   const ntk_plan_options *options) {
@@ -101,11 +102,13 @@ static ntk_status lower_connected(ntk_plan *plan, const ntk_layer *layers, size_
       fc[-1].relu = 1, fc[-1].half_c = layers[k].factor / 2, fc[-1].norm = relus++, fc[-1].tap = tap_of(plan, relus);
       continue;
     }
-    *fc = (ntk_fc_layer){layers[k].weight_std * layers[k].weight_std, bias2(&layers[k], 1), !layers[k].fixed, 0, 0, -1, -1};
+    *fc = (ntk_fc_layer){
+        layers[k].weight_std * layers[k].weight_std, bias2(&layers[k], 1), !layers[k].fixed, 0, 0, -1, -1};
     n++;
   }
   if (activations == 0) plan->fc_layers[n++] = (ntk_fc_layer){1, 0, 0, 0, 0, -1, 0}; /* linear: read the products */
-  plan->fc = (ntk_fc_program){n, plan->fc_layers, relus, plan->program.tap_count, (plan->kernels & NTK_KERNEL_NTK) != 0};
+  plan->fc =
+      (ntk_fc_program){n, plan->fc_layers, relus, plan->program.tap_count, (plan->kernels & NTK_KERNEL_NTK) != 0};
   for (int k = 0; k < plan->program.tap_count; k++) plan->tap_factor[k] = 1;
   plan->program.pool_count = 1;
   plan->pool_factor = calloc(1, sizeof *plan->pool_factor);
@@ -117,7 +120,8 @@ static ntk_status lower_connected(ntk_plan *plan, const ntk_layer *layers, size_
   return NTK_OK;
 }
 
-/* ---- images ---------------------------------------------------------------------------------------------------------- */
+/* ---- images
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* Largest eigenvalue of the 1-D box sum of `taps` on `n` points: how much a filter can grow the state. */
 static double box_growth(int n, int taps, int circular) {
@@ -178,8 +182,10 @@ static ntk_status lower_layers(ntk_plan *plan, const ntk_layer *layers, size_t c
       if (b2 > 0) bound += 4 * (b2 / largest_bias) / alpha;
     }
     if (!(alpha > 0) || !isfinite(alpha) || !isfinite(bound))
-      return ntk_fail(NTK_ERROR_NETWORK, "layer %d, column %d: the weights are so large or so small that the kernel "
-                      "leaves the range of numbers: choose W nearer to 1", layer->number, layer->column);
+      return ntk_fail(NTK_ERROR_NETWORK,
+                      "layer %d, column %d: the weights are so large or so small that the kernel "
+                      "leaves the range of numbers: choose W nearer to 1",
+                      layer->number, layer->column);
     bool closes = k + 1 == count || layers[k + 1].kind == NTK_LAYER_CONV; /* no activation follows this layer */
     if (closes && log2(bound) > limit) {
       ntk_program_layer *done = &plan->layers[n - 1];
@@ -228,10 +234,12 @@ static ntk_status lower_pools(ntk_plan *plan, const ntk_layer *readout, const nt
       double *rows = plan->weights + q * area, *cols = rows + (size_t)height * height;
       for (int i = 0; i < height; i++)
         for (int k = 0; k < height; k++)
-          rows[i * height + k] = circular ? (double)ntk_lap_weight_circular(i, k, height, c) : ntk_lap_weight(i, k, height, c);
+          rows[i * height + k] =
+              circular ? (double)ntk_lap_weight_circular(i, k, height, c) : ntk_lap_weight(i, k, height, c);
       for (int i = 0; i < width; i++)
         for (int k = 0; k < width; k++)
-          cols[i * width + k] = circular ? (double)ntk_lap_weight_circular(i, k, width, c) : ntk_lap_weight(i, k, width, c);
+          cols[i * width + k] =
+              circular ? (double)ntk_lap_weight_circular(i, k, width, c) : ntk_lap_weight(i, k, width, c);
       pool->row_weights = rows, pool->col_weights = cols;
       plan->pool_factor[q] = pow(2.0 * c + 1, -4) / pixels;
     }
@@ -258,7 +266,8 @@ static bool offset_demanded(const ntk_plan *plan, int rows, int d, int n) {
 static ntk_status lower_tiles(ntk_plan *plan) {
   int height = (int)plan->shape.height, width = (int)plan->shape.width, n = 0;
   bool circular = false;
-  for (int l = 0; l < plan->program.layer_count; l++) circular |= plan->layers[l].circular && plan->layers[l].rows * plan->layers[l].cols > 1;
+  for (int l = 0; l < plan->program.layer_count; l++)
+    circular |= plan->layers[l].circular && plan->layers[l].rows * plan->layers[l].cols > 1;
   plan->tiles = calloc((size_t)height * width, sizeof *plan->tiles);
   if (!plan->tiles) return no_memory();
   for (int b = 0; b < width; b++) {
@@ -281,9 +290,11 @@ static ntk_status lower_tiles(ntk_plan *plan) {
   return NTK_OK;
 }
 
-static ntk_status lower_images(ntk_plan *plan, const ntk_layers *flat, size_t readout, const ntk_plan_options *options) {
+static ntk_status lower_images(ntk_plan *plan, const ntk_layers *flat, size_t readout,
+                               const ntk_plan_options *options) {
   if (plan->shape.height > NTK_MAX_SIDE || plan->shape.width > NTK_MAX_SIDE)
-    return ntk_fail(NTK_ERROR_UNSUPPORTED, "images of %lld x %lld pixels are too large: this version computes up to %d x %d",
+    return ntk_fail(NTK_ERROR_UNSUPPORTED,
+                    "images of %lld x %lld pixels are too large: this version computes up to %d x %d",
                     (long long)plan->shape.height, (long long)plan->shape.width, NTK_MAX_SIDE, NTK_MAX_SIDE);
   int activations = 0;
   for (size_t k = 0; k < readout; k++) {
@@ -316,6 +327,8 @@ ntk_status ntk_plan_lower(ntk_plan *plan, const ntk_network *network, const ntk_
   size_t readout = 0;
   while (readout < flat->count && !is_readout(&flat->items[readout])) readout++;
   bool image_layers = false;
+  for (size_t k = 0; k < flat->count; k++)
+    if (flat->items[k].kind == NTK_LAYER_SUM) return not_yet(&flat->items[k], "is");
   for (size_t k = 0; k < flat->count; k++)
     image_layers |= flat->items[k].kind != NTK_LAYER_DENSE && flat->items[k].kind != NTK_LAYER_ACTIVATION;
   if (!image_layers) {

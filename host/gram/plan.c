@@ -38,7 +38,8 @@ static char *copy_text(const char *text) {
 static ntk_status build(ntk_plan *plan, const ntk_network *network, const ntk_plan_options *options) {
   plan->kernels = options->kernels ? options->kernels : NTK_KERNEL_NTK;
   plan->precision = options->precision;
-  if (plan->kernels & ~NTK_KERNEL_BOTH) return ntk_fail(NTK_ERROR_ARGUMENT, "kernels = %d is no mask of ntk_kernel", plan->kernels);
+  if (plan->kernels & ~NTK_KERNEL_BOTH)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "kernels = %d is no mask of ntk_kernel", plan->kernels);
   if (plan->precision != NTK_F32 && plan->precision != NTK_F64)
     return ntk_fail(NTK_ERROR_ARGUMENT, "precision = %d is no ntk_precision", (int)plan->precision);
   if ((options->depth_count && !options->depths) || (options->pool_count && !options->pools) ||
@@ -94,8 +95,8 @@ double ntk_plan_scale(const ntk_plan *plan) { return plan->scale; }
 const char *ntk_plan_description(const ntk_plan *plan) { return plan->description; }
 
 ntk_cost ntk_plan_cost(const ntk_plan *plan) {
-  ntk_cost cost = {plan->planes, plan->entries, plan->activation_layers,
-                   (double)plan->entries * plan->activation_layers, 0, 0};
+  ntk_cost cost = {
+      plan->planes, plan->entries, plan->activation_layers, (double)plan->entries * plan->activation_layers, 0, 0};
   if (plan->connected) {
     cost.bytes_per_pair = (int64_t)(sizeof(double) * (1 + 2 * (size_t)plan->fc.tap_count));
     cost.bytes_per_image = (int64_t)sizeof(double) * (2 * plan->fc.norm_count) +
@@ -110,9 +111,7 @@ ntk_cost ntk_plan_cost(const ntk_plan *plan) {
   return cost;
 }
 
-size_t ntk_plan_sums(const ntk_plan *plan) {
-  return (size_t)plan->program.tap_count * plan->program.pool_count * 2;
-}
+size_t ntk_plan_sums(const ntk_plan *plan) { return (size_t)plan->program.tap_count * plan->program.pool_count * 2; }
 
 void ntk_plan_finish(const ntk_plan *plan, const double *sums, double *values) {
   size_t n = 0;

@@ -77,13 +77,14 @@ ntk_status ntk_tiles_choose(const ntk_context *context, const ntk_plan *plan, nt
     if (tile > 8) tile -= tile % 8;
   }
   if (ntk_worker_bytes(plan, backend, tile) > each)
-    return ntk_fail(NTK_ERROR_MEMORY,
-                    "tiles of %lld x %lld need %llu MiB in each of %d threads, the budget leaves %llu MiB: raise --memory "
-                    "to %llu MiB, or use fewer threads or smaller tiles",
-                    (long long)tile, (long long)tile,
-                    (unsigned long long)(ntk_worker_bytes(plan, backend, tile) >> 20) + 1, threads,
-                    (unsigned long long)(each >> 20),
-                    (unsigned long long)(((ntk_worker_bytes(plan, backend, tile) * (uint64_t)threads + 2 * reserved_memory) >> 20) + 1));
+    return ntk_fail(
+        NTK_ERROR_MEMORY,
+        "tiles of %lld x %lld need %llu MiB in each of %d threads, the budget leaves %llu MiB: raise --memory "
+        "to %llu MiB, or use fewer threads or smaller tiles",
+        (long long)tile, (long long)tile, (unsigned long long)(ntk_worker_bytes(plan, backend, tile) >> 20) + 1,
+        threads, (unsigned long long)(each >> 20),
+        (unsigned long long)(((ntk_worker_bytes(plan, backend, tile) * (uint64_t)threads + 2 * reserved_memory) >> 20) +
+                             1));
   job->tile = tile;
   return NTK_OK;
 }
@@ -147,7 +148,8 @@ static void *worker_main(void *argument) {
 
 static void report(const ntk_context *context, const ntk_plan *plan, const team *t, double started) {
   if (!context || !context->progress) return;
-  ntk_progress p = {.stage = t->job->stage, .total = total_pairs(t->job), .seconds = now() - started, .seconds_left = -1};
+  ntk_progress p = {
+      .stage = t->job->stage, .total = total_pairs(t->job), .seconds = now() - started, .seconds_left = -1};
   int64_t computed = atomic_load(&t->shared.pairs);
   p.done = computed + t->job->pairs_resumed;
   if (p.seconds > 0) p.pairs_per_second = (double)computed / p.seconds;

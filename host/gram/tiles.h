@@ -1,7 +1,7 @@
 /* Internal: computing tiles of a kernel matrix with a team of worker threads.
  *
- * rows/columns -> tiles (upper triangle when symmetric) -> one queue -> workers (worker.c) -> sink. A pair's value depends on the
- * pair alone, so tile size, thread count and order change no bit.
+ * rows/columns -> tiles (upper triangle when symmetric) -> one queue -> workers (worker.c) -> sink. A pair's value
+ * depends on the pair alone, so tile size, thread count and order change no bit.
  */
 #ifndef NTK_HOST_GRAM_TILES_H
 #define NTK_HOST_GRAM_TILES_H
@@ -15,11 +15,11 @@
 #include "host/gram/plan.h"
 
 /* Inputs: a data set or an array in memory. */
-typedef struct ntk_source {
+typedef struct ntk_inputs {
   const ntk_dataset *dataset; /* or NULL: */
   const double *values;
   int64_t count;
-} ntk_source;
+} ntk_inputs;
 
 /* Where finished tiles go. Called from several threads. */
 typedef struct ntk_tile_sink {
@@ -31,7 +31,7 @@ typedef struct ntk_tile_sink {
 
 typedef struct ntk_tiles_job {
   const char *stage;
-  ntk_source rows, columns; /* columns.count = 0: symmetric, rows against themselves */
+  ntk_inputs rows, columns; /* columns.count = 0: symmetric, rows against themselves */
   bool diagonal;            /* only the pairs (i, i): tiles are (k, 0), blocks of count x 1 */
   int64_t tile;             /* 0: chosen */
   ntk_tile_sink sink;
@@ -48,7 +48,7 @@ ntk_status ntk_tiles_choose(const ntk_context *context, const ntk_plan *plan, nt
 ntk_status ntk_tiles_run(ntk_context *context, const ntk_plan *plan, ntk_tiles_job *job);
 
 /* Reads inputs [first, first + count) as float64; NTK_ERROR_DATA for a non-finite value. */
-ntk_status ntk_source_read(const ntk_source *source, const ntk_plan *plan, int64_t first, int64_t count, double *out);
+ntk_status ntk_inputs_read(const ntk_inputs *source, const ntk_plan *plan, int64_t first, int64_t count, double *out);
 
 /* Values of one input. */
 size_t ntk_plan_input_size(const ntk_plan *plan);

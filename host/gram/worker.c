@@ -1,4 +1,5 @@
-/* One worker: prepares the images of a tile and computes its pairs; float32 pairs that float32 cannot resolve again in float64. */
+/* One worker: prepares the images of a tile and computes its pairs; float32 pairs that float32 cannot resolve again in
+ * float64. */
 #include "host/gram/worker.h"
 
 #include <cblas.h>
@@ -16,7 +17,7 @@ enum { BLOCK = 2, GEMM_BLOCK = 64 };
 
 /* Prepared images of one side of a tile. */
 typedef struct image_side {
-  const ntk_source *source;
+  const ntk_inputs *source;
   int64_t first, count; /* what is prepared; count 0: nothing */
   char *images;         /* plane engine: count x image_bytes */
   double *rows;         /* fully connected: inputs padded to GEMM_BLOCK rows */
@@ -130,7 +131,7 @@ void ntk_worker_free(ntk_worker *w) {
   free(w);
 }
 
-ntk_status ntk_source_read(const ntk_source *source, const ntk_plan *plan, int64_t first, int64_t count, double *out) {
+ntk_status ntk_inputs_read(const ntk_inputs *source, const ntk_plan *plan, int64_t first, int64_t count, double *out) {
   size_t size = ntk_plan_input_size(plan) * (size_t)count;
   if (source->dataset) {
     NTK_TRY(ntk_dataset_read(source->dataset, first, count, out));
@@ -151,7 +152,8 @@ static bool stopped(const ntk_worker *w) {
 
 static ntk_status interrupted(void) { return ntk_fail(NTK_ERROR_INTERRUPTED, "interrupted"); }
 
-/* ---- plane engine ---------------------------------------------------------------------------------------------------- */
+/* ---- plane engine
+ * ---------------------------------------------------------------------------------------------------- */
 
 static ntk_status prepare_images(ntk_worker *w, image_side *side, int64_t first, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
@@ -161,7 +163,7 @@ static ntk_status prepare_images(ntk_worker *w, image_side *side, int64_t first,
   side->count = 0;
   for (int64_t k = 0; k < count; k++) {
     if (stopped(w)) return interrupted();
-    NTK_TRY(ntk_source_read(side->source, plan, first + k, 1, w->pixels));
+    NTK_TRY(ntk_inputs_read(side->source, plan, first + k, 1, w->pixels));
     ops->prepare(&plan->program, w->pixels, side->images + (size_t)k * bytes, w->scratch);
   }
   side->first = first, side->count = count;
@@ -190,9 +192,9 @@ static ntk_status exact_pair(ntk_worker *w, int64_t i, int64_t j) {
     w->exact_scratch = take(ops->scratch_bytes(program));
     if (!w->exact_x || !w->exact_z || !w->exact_products || !w->exact_scratch) return no_memory();
   }
-  NTK_TRY(ntk_source_read(w->x.source, plan, i, 1, w->pixels));
+  NTK_TRY(ntk_inputs_read(w->x.source, plan, i, 1, w->pixels));
   ops->prepare(program, w->pixels, w->exact_x, w->exact_scratch);
-  NTK_TRY(ntk_source_read(w->z.source, plan, j, 1, w->pixels));
+  NTK_TRY(ntk_inputs_read(w->z.source, plan, j, 1, w->pixels));
   ops->prepare(program, w->pixels, w->exact_z, w->exact_scratch);
   if (many_channels(plan)) input_products(plan, ops, w->exact_x, w->exact_z, w->exact_products);
   ops->pair(program, w->exact_x, w->exact_z, w->exact_products, w->exact_scratch, w->sums);
@@ -249,14 +251,15 @@ static ntk_status plane_diagonal(ntk_worker *w, int64_t i0, int64_t rows) {
   return NTK_OK;
 }
 
-/* ---- fully connected ------------------------------------------------------------------------------------------------- */
+/* ---- fully connected
+ * ------------------------------------------------------------------------------------------------- */
 
 static ntk_status prepare_rows(ntk_worker *w, image_side *side, int64_t first, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
   size_t d = ntk_plan_input_size(plan);
   if (side->count == count && side->first == first) return NTK_OK;
   side->count = 0;
-  NTK_TRY(ntk_source_read(side->source, plan, first, count, side->rows));
+  NTK_TRY(ntk_inputs_read(side->source, plan, first, count, side->rows));
   memset(side->rows + (size_t)count * d, 0, (size_t)(w->stride - count) * d * sizeof(double));
   for (int64_t k = 0; k < w->stride; k++) {
     double q = 0;
@@ -276,8 +279,8 @@ static ntk_status prepare_rows(ntk_worker *w, image_side *side, int64_t first, i
   return NTK_OK;
 }
 
-/* Rows [ib, ib + GEMM_BLOCK) against all columns. Every GEMM has the same shape, so that a product does not depend on where in
- * a tile its pair lies. */
+/* Rows [ib, ib + GEMM_BLOCK) against all columns. Every GEMM has the same shape, so that a product does not depend on
+ * where in a tile its pair lies. */
 static void block_products(ntk_worker *w, int64_t ib, int64_t columns) {
   int d = (int)ntk_plan_input_size(w->shared->plan), stride = (int)w->stride;
   for (int64_t jb = 0; jb < columns; jb += GEMM_BLOCK)
@@ -303,7 +306,8 @@ static ntk_status connected_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_
       ntk_plan_finish(plan, w->sums, w->one);
       for (size_t k = 0; k < plan->output_count; k++) {
         if (!isfinite(w->one[k]))
-          return ntk_fail(NTK_ERROR_DATA, "the kernel of inputs %lld and %lld is not finite: scale the data or the weights",
+          return ntk_fail(NTK_ERROR_DATA,
+                          "the kernel of inputs %lld and %lld is not finite: scale the data or the weights",
                           (long long)(i0 + i), (long long)(j0 + j));
         w->values[k][diagonal ? i : i * columns + j] = w->one[k];
       }
@@ -313,7 +317,8 @@ static ntk_status connected_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_
   return NTK_OK;
 }
 
-/* ---- a tile ---------------------------------------------------------------------------------------------------------- */
+/* ---- a tile
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* Copies the upper triangle of a square tile to the lower one: symmetric to the last bit. */
 static void mirror(ntk_worker *w, int64_t n) {

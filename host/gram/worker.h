@@ -12,8 +12,8 @@ typedef struct ntk_worker_shared {
   const ntk_plan *plan;
   const ntk_backend *backend;
   const ntk_tiles_job *job;
-  atomic_int *cancelled;         /* stop soon; may be NULL */
-  atomic_int stop;               /* another worker failed */
+  atomic_int *cancelled; /* stop soon; may be NULL */
+  atomic_int stop;       /* another worker failed */
   atomic_llong pairs, recomputed;
 } ntk_worker_shared;
 
