@@ -97,4 +97,14 @@ typedef enum ntk_scale_rule {
   NTK_SCALE_UCI           /* d 2^-L      UCI family, c_s = 1 and <x,z> */
 } ntk_scale_rule;
 
+/* The layer's name with its size and without its options, e.g. "conv3x5", "leaky"; "(" for a group. */
+enum { NTK_LAYER_NAME_SIZE = 32 };
+void ntk_layer_name(const ntk_layer *layer, char name[NTK_LAYER_NAME_SIZE]);
+
+/* The shape that a flat layer gives. Convolution and pooling give ceil(size / stride), with `valid` padding
+ * floor((size - window) / stride) + 1; dense and readouts a vector (height = width = 0); a sum the common shape of its
+ * branches. `channels` stays that of the network's input: behind the first affine layer there are infinitely many.
+ * NTK_ERROR_NETWORK with layer, column and reason if the layer cannot take the input. */
+ntk_status ntk_layer_output_shape(const ntk_layer *layer, ntk_shape in, ntk_shape *out);
+
 #endif

@@ -71,7 +71,7 @@ ntk_status ntk_regress(ntk_context *context, const ntk_regress_problem *problem,
   NTK_TRY(ntk_regress_check(problem, options));
   ntk_regression r = {
       .problem = problem, .options = options, .context = context, .loo_accuracy = NAN, .loo_error = NAN};
-  ntk_blas_threads_push(context ? context->threads : 0);
+  ntk_blas_threads_push(ntk_context_threads(context));
   const ntk_status status = run(&r, result);
   ntk_blas_threads_pop();
   release(&r);

@@ -80,7 +80,7 @@ typedef enum ntk_preprocess_mode {
 typedef struct ntk_preprocess ntk_preprocess;
 
 /** Fits a preprocessing to training data (its raw records; an already applied preprocessing is ignored).
- *  @return NTK_OK, NTK_ERROR_ARGUMENT, NTK_ERROR_IO, NTK_ERROR_MEMORY. */
+ *  @return NTK_OK, NTK_ERROR_ARGUMENT, NTK_ERROR_DATA (values too large to square), NTK_ERROR_IO, NTK_ERROR_MEMORY. */
 NTK_API ntk_status ntk_preprocess_fit(ntk_preprocess_mode mode, const ntk_dataset *train, ntk_preprocess **out);
 
 /** Writes a preprocessing as one line of text that ntk_preprocess_parse reads back exactly. Owned by the object. */

@@ -1,0 +1,82 @@
+#include "host/context.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/backend/backend.h"
+#include "host/status.h"
+
+static const uint64_t default_memory = 512ull << 20, least_memory = 16ull << 20;
+
+int ntk_cores(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
+  long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 ? (int)online : 1;
+}
+
+ntk_status ntk_context_create(ntk_context **out) {
+  if (!out) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_context_create: out is NULL");
+  ntk_context *context = calloc(1, sizeof *context);
+  if (!context) return ntk_fail(NTK_ERROR_MEMORY, "no memory for a context");
+  context->memory = default_memory;
+  context->backend = ntk_backend_find("auto");
+  *out = context;
+  return NTK_OK;
+}
+
+void ntk_context_free(ntk_context *context) { free(context); }
+
+ntk_status ntk_context_set_threads(ntk_context *context, int threads) {
+  if (!context) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_context_set_threads: context is NULL");
+  if (threads < 0 || threads > 1024)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "%d threads are impossible: choose 1 to 1024, or 0 for all cores", threads);
+  context->threads = threads;
+  return NTK_OK;
+}
+
+int ntk_context_threads(const ntk_context *context) {
+  return context && context->threads > 0 ? context->threads : ntk_cores();
+}
+
+ntk_status ntk_context_set_memory(ntk_context *context, uint64_t bytes) {
+  if (!context) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_context_set_memory: context is NULL");
+  if (bytes < least_memory)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "a memory budget of %llu bytes is too small: give at least 16 MiB",
+                    (unsigned long long)bytes);
+  context->memory = bytes;
+  return NTK_OK;
+}
+
+uint64_t ntk_context_memory(const ntk_context *context) { return context ? context->memory : default_memory; }
+
+ntk_status ntk_context_set_isa(ntk_context *context, const char *isa) {
+  if (!context || !isa) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_context_set_isa: a NULL pointer");
+  const ntk_backend *backend = ntk_backend_find(isa);
+  if (!backend)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "unknown instruction set '%s': this build has auto %s", isa,
+                    ntk_backend_names());
+  if (!ntk_backend_runs(backend))
+    return ntk_fail(NTK_ERROR_DEVICE, "this machine has no %s: choose auto, which picks %s here", isa,
+                    ntk_backend_find("auto")->name);
+  context->backend = backend;
+  return NTK_OK;
+}
+
+const char *ntk_context_isa(const ntk_context *context) { return ntk_context_backend(context)->name; }
+
+const ntk_backend *ntk_context_backend(const ntk_context *context) {
+  return context ? context->backend : ntk_backend_find("auto");
+}
+
+void ntk_context_set_progress(ntk_context *context, ntk_progress_fn callback, void *user) {
+  if (!context) return;
+  context->progress = callback;
+  context->progress_user = user;
+}
+
+void ntk_context_cancel(ntk_context *context) {
+  if (context) atomic_store(&context->cancelled, 1);
+}

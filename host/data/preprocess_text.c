@@ -1,0 +1,121 @@
+/* The text of a preprocessing: "none", "unit", or "standard channels=3 mean=a,b,c std=d,e,f" ("features" for vectors).
+ */
+#include <errno.h>
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/data/preprocess.h"
+#include "host/status.h"
+
+static void write_numbers(FILE *out, const char *name, const double *numbers, int64_t count) {
+  fputs(name, out);
+  for (int64_t i = 0; i < count; i++) fprintf(out, i ? ",%.17g" : "%.17g", numbers[i]);
+}
+
+static ntk_status no_memory(void) { return ntk_fail(NTK_ERROR_MEMORY, "no memory for the text of a preprocessing"); }
+
+ntk_status ntk_preprocess_write_text(ntk_preprocess *p) {
+  size_t size;
+  char *text = NULL;
+  FILE *out = open_memstream(&text, &size);
+  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+  if (out && plain) {
+    locale_t before = uselocale(plain); /* of this thread only: '.' whatever the program's locale is */
+    static const char *const names[] = {"none", "standard", "unit"};
+    fputs(names[p->mode], out);
+    if (p->mode == NTK_PREPROCESS_STANDARD) {
+      fprintf(out, p->vectors ? " features=%lld" : " channels=%lld", (long long)p->channels);
+      write_numbers(out, " mean=", p->mean, p->channels);
+      write_numbers(out, " std=", p->deviation, p->channels);
+    }
+    uselocale(before);
+  }
+  int failed = !out || !plain || ferror(out);
+  if (out) failed |= fclose(out);
+  if (plain) freelocale(plain);
+  if (failed || !text) {
+    free(text);
+    return no_memory();
+  }
+  free(p->text);
+  p->text = text;
+  return NTK_OK;
+}
+
+static ntk_status refuse(const char *text, const char *why) {
+  return ntk_fail(
+      NTK_ERROR_ARGUMENT,
+      "\"%.200s\" is not a preprocessing: %s; use none, unit or the text that a fit wrote (standard channels=...)",
+      text, why);
+}
+
+static ntk_status parse_numbers(const char *text, const char **at, locale_t plain, int64_t count, double *numbers) {
+  for (int64_t i = 0; i < count; i++) {
+    if (i > 0 && *(*at)++ != ',') return refuse(text, "it has too few numbers");
+    size_t length = strspn(*at, "+-.0123456789e");
+    char *end;
+    numbers[i] = strtod_l(*at, &end, plain);
+    if (length == 0 || end != *at + length) return refuse(text, "a number is malformed");
+    if (!isfinite(numbers[i])) return refuse(text, "a number is too large");
+    *at = end;
+  }
+  return NTK_OK;
+}
+
+static ntk_status parse_values(const char *text, const char *at, locale_t plain, ntk_preprocess *made) {
+  if (strncmp(at, " mean=", 6) != 0) return refuse(text, "\" mean=\" is missing");
+  at += 6;
+  NTK_TRY(parse_numbers(text, &at, plain, made->channels, made->mean));
+  if (strncmp(at, " std=", 5) != 0) return refuse(text, "\" std=\" is missing after the means");
+  at += 5;
+  NTK_TRY(parse_numbers(text, &at, plain, made->channels, made->deviation));
+  if (*at) return refuse(text, "something follows its last number");
+  for (int64_t c = 0; c < made->channels; c++)
+    if (!(made->deviation[c] > 0)) return refuse(text, "a standard deviation is not positive");
+  return ntk_preprocess_write_text(made);
+}
+
+static ntk_status parse_standard(const char *text, ntk_preprocess **out) {
+  const char *at = text + strlen("standard ");
+  bool vectors = strncmp(at, "features=", 9) == 0;
+  if (!vectors && strncmp(at, "channels=", 9) != 0) return refuse(text, "channels= or features= is missing");
+  at += 9;
+  char *end;
+  errno = 0;
+  long long channels = strtoll(at, &end, 10);
+  /* A number takes two bytes at least, which bounds the memory that a wrong count could ask for. */
+  if (*at < '1' || *at > '9' || errno || (size_t)channels > strlen(end) / 2)
+    return refuse(text, "the number of channels does not match its numbers");
+  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+  if (!plain) return no_memory();
+  ntk_preprocess *made;
+  ntk_status status = ntk_preprocess_create(NTK_PREPROCESS_STANDARD, vectors, channels, &made);
+  if (status == NTK_OK) {
+    status = parse_values(text, end, plain, made);
+    if (status == NTK_OK)
+      *out = made;
+    else
+      ntk_preprocess_free(made);
+  }
+  freelocale(plain);
+  return status;
+}
+
+ntk_status ntk_preprocess_parse(const char *text, ntk_preprocess **out) {
+  if (!text || !out)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_preprocess_parse needs a text and a place for the result");
+  if (strncmp(text, "standard ", 9) == 0) return parse_standard(text, out);
+  bool none = strcmp(text, "none") == 0;
+  if (!none && strcmp(text, "unit") != 0) return refuse(text, "it is none of none, standard and unit");
+  ntk_preprocess *made;
+  NTK_TRY(ntk_preprocess_create(none ? NTK_PREPROCESS_NONE : NTK_PREPROCESS_UNIT, false, 0, &made));
+  ntk_status status = ntk_preprocess_write_text(made);
+  if (status == NTK_OK)
+    *out = made;
+  else
+    ntk_preprocess_free(made);
+  return status;
+}

@@ -1,0 +1,90 @@
+/* Kernel values in memory: blocks, diagonals and the prediction of run time. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/context.h"
+#include "host/gram/tiles.h"
+#include "host/status.h"
+
+/* Tiles into row-major matrices of the caller. */
+typedef struct memory_sink {
+  double *const *out;
+  size_t outputs;
+  int64_t tile, columns;
+  bool symmetric;
+} memory_sink;
+
+static ntk_status write_memory(void *user, int64_t tile_row, int64_t tile_column, int64_t rows, int64_t columns,
+                               const double *const *values) {
+  const memory_sink *sink = user;
+  int64_t i0 = tile_row * sink->tile, j0 = tile_column * sink->tile, n = sink->columns;
+  for (size_t k = 0; k < sink->outputs; k++)
+    for (int64_t i = 0; i < rows; i++) {
+      memcpy(sink->out[k] + (i0 + i) * n + j0, values[k] + i * columns, (size_t)columns * sizeof(double));
+      if (sink->symmetric && tile_row != tile_column)
+        for (int64_t j = 0; j < columns; j++) sink->out[k][(j0 + j) * n + i0 + i] = values[k][i * columns + j];
+    }
+  return NTK_OK;
+}
+
+static ntk_status check_arguments(const ntk_plan *plan, const double *x, int64_t nx, double *const *out) {
+  if (!plan || !x || !out) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_block: a NULL pointer");
+  if (nx < 1) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_block: %lld inputs, at least 1 is needed", (long long)nx);
+  for (size_t k = 0; k < plan->output_count; k++)
+    if (!out[k]) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_block: the buffer of output %zu is NULL", k);
+  return NTK_OK;
+}
+
+ntk_status ntk_plan_block(ntk_context *context, const ntk_plan *plan, const double *x, int64_t nx, const double *z,
+                          int64_t nz, double *const *out) {
+  NTK_TRY(check_arguments(plan, x, nx, out));
+  if (z && nz < 1)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_block: %lld inputs, at least 1 is needed", (long long)nz);
+  memory_sink sink = {out, plan->output_count, 0, z ? nz : nx, !z};
+  ntk_tiles_job job = {.stage = "block", .rows = {NULL, x, nx}, .sink = {&sink, NULL, write_memory}};
+  if (z) job.columns = (ntk_inputs){NULL, z, nz};
+  NTK_TRY(ntk_tiles_choose(context, plan, &job));
+  sink.tile = job.tile;
+  return ntk_tiles_run(context, plan, &job);
+}
+
+ntk_status ntk_plan_diagonal(ntk_context *context, const ntk_plan *plan, const double *x, int64_t nx,
+                             double *const *out) {
+  NTK_TRY(check_arguments(plan, x, nx, out));
+  memory_sink sink = {out, plan->output_count, 0, 1, false};
+  ntk_tiles_job job = {
+      .stage = "diagonal", .rows = {NULL, x, nx}, .diagonal = true, .sink = {&sink, NULL, write_memory}};
+  NTK_TRY(ntk_tiles_choose(context, plan, &job));
+  sink.tile = job.tile;
+  return ntk_tiles_run(context, plan, &job);
+}
+
+ntk_status ntk_plan_predict(const ntk_context *context, const ntk_plan *plan, double pairs, double *seconds) {
+  if (!plan || !seconds || !(pairs >= 0)) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_predict: a bad argument");
+  /* Time a few pairs of pseudo-random images on one thread: enough pairs to last about a fifth of a second. */
+  enum { LARGEST = 256 };
+  size_t size = ntk_plan_input_size(plan);
+  double *x = malloc(LARGEST * size * sizeof *x),
+         *values = malloc(LARGEST * LARGEST * sizeof *values * plan->output_count);
+  double **out = malloc(plan->output_count * sizeof *out);
+  ntk_status status = x && values && out ? NTK_OK : ntk_fail(NTK_ERROR_MEMORY, "no memory for a measurement");
+  uint64_t state = 1;
+  for (size_t k = 0; status == NTK_OK && k < LARGEST * size; k++) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    x[k] = (double)(state >> 40) / (1 << 23) - 1;
+  }
+  ntk_context one = {.threads = 1, .memory = 512ull << 20, .backend = ntk_context_backend(context)};
+  for (int64_t n = 1; status == NTK_OK; n *= 2) {
+    for (size_t k = 0; k < plan->output_count; k++) out[k] = values + k * LARGEST * LARGEST;
+    memory_sink sink = {out, plan->output_count, n, n, true};
+    ntk_tiles_job job = {.stage = "measure", .rows = {NULL, x, n}, .tile = n, .sink = {&sink, NULL, write_memory}};
+    status = ntk_tiles_run(&one, plan, &job);
+    if (status == NTK_OK && (job.seconds > 0.05 || n == LARGEST)) {
+      *seconds = pairs * job.seconds / (double)job.pairs / ntk_context_threads(context);
+      break;
+    }
+  }
+  free(x), free(values), free(out);
+  return status;
+}

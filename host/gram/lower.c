@@ -1,0 +1,344 @@
+/* Lowering: the flat layer list of a network -> the program of the plane engine or of the fully connected recursion. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/gram/plan.h"
+#include "host/status.h"
+#include "kernels/packing.h"
+
+static ntk_status no_memory(void) { return ntk_fail(NTK_ERROR_MEMORY, "no memory for a plan"); }
+
+static const char *layer_name(const ntk_layer *layer) {
+  switch (layer->kind) {
+    case NTK_LAYER_CONV: return "conv";
+    case NTK_LAYER_DENSE: return "dense";
+    case NTK_LAYER_ACTIVATION: return "this activation";
+    case NTK_LAYER_AVGPOOL: return "average pooling";
+    case NTK_LAYER_SUM: return "a residual sum";
+    case NTK_LAYER_FLATTEN: return "flatten";
+    case NTK_LAYER_GAP: return "gap";
+    case NTK_LAYER_LAP: return "lap";
+    case NTK_LAYER_GROUP: break;
+  }
+  return "this layer";
+}
+
+static ntk_status not_yet(const ntk_layer *layer, const char *what) {
+  return ntk_fail(NTK_ERROR_UNSUPPORTED, "layer %d, column %d: %s %s not computed by this version of libntk",
+                  layer->number, layer->column, layer_name(layer), what);
+}
+
+static bool is_readout(const ntk_layer *layer) {
+  return layer->kind == NTK_LAYER_FLATTEN || layer->kind == NTK_LAYER_GAP || layer->kind == NTK_LAYER_LAP;
+}
+
+static double bias2(const ntk_layer *layer, int64_t channels) {
+  if (layer->has_gamma) return layer->gamma * layer->gamma / ((double)layer->rows * layer->cols * (double)channels);
+  return layer->has_bias ? layer->bias_std * layer->bias_std : 0;
+}
+
+/* The depths to read out, sorted as given; all = total activations when none were asked for. */
+static ntk_status choose_taps(ntk_plan *plan, const ntk_plan_options *options, int activations) {
+  size_t count = options->depth_count ? options->depth_count : 1;
+  plan->tap_depth = calloc(count, sizeof *plan->tap_depth);
+  plan->tap_factor = calloc(count, sizeof *plan->tap_factor);
+  if (!plan->tap_depth || !plan->tap_factor) return no_memory();
+  for (size_t k = 0; k < count; k++) {
+    int depth = options->depth_count ? options->depths[k] : activations;
+    if (options->depth_count && (depth < 1 || depth > activations))
+      return ntk_fail(NTK_ERROR_ARGUMENT, "depth %d is impossible: the network has %d activations before its readout",
+                      depth, activations);
+    for (size_t j = 0; j < k; j++)
+      if (plan->tap_depth[j] == depth) return ntk_fail(NTK_ERROR_ARGUMENT, "depth %d is asked for twice", depth);
+    plan->tap_depth[k] = depth;
+  }
+  plan->program.tap_count = plan->fc.tap_count = (int)count;
+  return NTK_OK;
+}
+
+static int tap_of(const ntk_plan *plan, int activations) {
+  for (int k = 0; k < plan->program.tap_count; k++)
+    if (plan->tap_depth[k] == activations) return k;
+  return -1;
+}
+
+static ntk_status lower_head(ntk_plan *plan, const ntk_layer *layers, size_t count) {
+  plan->head = calloc(count + 1, sizeof *plan->head);
+  if (!plan->head) return no_memory();
+  for (size_t k = 0; k < count; k++) {
+    const ntk_layer *layer = &layers[k];
+    if (layer->kind != NTK_LAYER_DENSE) return not_yet(layer, "after a readout is");
+    plan->head[k] =
+        (ntk_head_layer){layer->weight_std * layer->weight_std, bias2(layer, plan->shape.channels), !layer->fixed};
+  }
+  plan->head_count = count;
+  return NTK_OK;
+}
+
+/* ---- fully connected
+ * ------------------------------------------------------------------------------------------------- */
+
+static ntk_status lower_connected(ntk_plan *plan, const ntk_layer *layers, size_t count,
+                                  const ntk_plan_options *options) {
+  if (options->pool_count)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "a fully connected network has no pooling to vary: leave the lap sizes out");
+  size_t body = 0; /* layers up to the last activation; the rest is the head */
+  int activations = 0;
+  for (size_t k = 0; k < count; k++) {
+    if (layers[k].kind != NTK_LAYER_ACTIVATION) continue;
+    if (layers[k].activation != NTK_ACT_RELU || layers[k].factor_auto) return not_yet(&layers[k], "is");
+    activations++;
+    body = k + 1;
+  }
+  NTK_TRY(choose_taps(plan, options, activations));
+  NTK_TRY(lower_head(plan, layers + body, count - body));
+  plan->fc_layers = calloc(body + 1, sizeof *plan->fc_layers);
+  if (!plan->fc_layers) return no_memory();
+  int n = 0, relus = 0;
+  for (size_t k = 0; k < body; k++) {
+    ntk_fc_layer *fc = &plan->fc_layers[n];
+    if (layers[k].kind == NTK_LAYER_ACTIVATION) {
+      fc[-1].relu = 1, fc[-1].half_c = layers[k].factor / 2, fc[-1].norm = relus++, fc[-1].tap = tap_of(plan, relus);
+      continue;
+    }
+    *fc = (ntk_fc_layer){
+        layers[k].weight_std * layers[k].weight_std, bias2(&layers[k], 1), !layers[k].fixed, 0, 0, -1, -1};
+    n++;
+  }
+  if (activations == 0) plan->fc_layers[n++] = (ntk_fc_layer){1, 0, 0, 0, 0, -1, 0}; /* linear: read the products */
+  plan->fc =
+      (ntk_fc_program){n, plan->fc_layers, relus, plan->program.tap_count, (plan->kernels & NTK_KERNEL_NTK) != 0};
+  for (int k = 0; k < plan->program.tap_count; k++) plan->tap_factor[k] = 1;
+  plan->program.pool_count = 1;
+  plan->pool_factor = calloc(1, sizeof *plan->pool_factor);
+  plan->pool_size = calloc(1, sizeof *plan->pool_size);
+  if (!plan->pool_factor || !plan->pool_size) return no_memory();
+  plan->pool_factor[0] = 1, plan->pool_size[0] = -1;
+  plan->planes = plan->entries = 1;
+  plan->activation_layers = activations;
+  return NTK_OK;
+}
+
+/* ---- images
+ * ---------------------------------------------------------------------------------------------------------- */
+
+/* Largest eigenvalue of the 1-D box sum of `taps` on `n` points: how much a filter can grow the state. */
+static double box_growth(int n, int taps, int circular) {
+  double v[NTK_MAX_SIDE], next[NTK_MAX_SIDE], growth = taps;
+  if (circular) return taps;
+  for (int i = 0; i < n; i++) v[i] = 1;
+  for (int step = 0; step < 50; step++) {
+    double norm = 0;
+    for (int i = 0; i < n; i++) {
+      next[i] = 0;
+      for (int k = i - taps / 2; k <= i + taps / 2; k++)
+        if (k >= 0 && k < n) next[i] += v[k];
+      if (next[i] > norm) norm = next[i];
+    }
+    for (int i = 0; i < n; i++) v[i] = next[i] / norm;
+    growth = norm;
+  }
+  return growth;
+}
+
+static ntk_status check_conv(const ntk_layer *layer, ntk_shape shape) {
+  bool one = layer->rows == 1 && layer->cols == 1;
+  if (layer->stride != 1) return not_yet(layer, "with a stride is");
+  if (layer->padding == NTK_PAD_VALID && !one) return not_yet(layer, "with valid padding is");
+  if (layer->weight_std == 0)
+    return ntk_fail(NTK_ERROR_UNSUPPORTED, "layer %d, column %d: W=0 cuts the network off its input", layer->number,
+                    layer->column);
+  if (layer->rows / 2 > NTK_MAX_SIDE / 2 || layer->cols / 2 > NTK_MAX_SIDE / 2 ||
+      (layer->padding == NTK_PAD_CIRCULAR && (layer->rows > shape.height || layer->cols > shape.width)))
+    return not_yet(layer, "with a filter this large is");
+  return NTK_OK;
+}
+
+/* cut: the readouts follow given activations (depths), else the last layer.
+ * Program layers and the running factor alpha (program.h); rescales by powers of two before float can overflow. */
+static ntk_status lower_layers(ntk_plan *plan, const ntk_layer *layers, size_t count, bool cut) {
+  const double limit = plan->precision == NTK_F32 ? 100 : 900; /* log2 */
+  double alpha = 1.0 / (double)plan->shape.channels, bound = 4.0 * (double)plan->shape.channels, largest_bias = 0;
+  int n = 0, relus = 0;
+  for (size_t k = 0; k < count; k++)
+    if (layers[k].kind == NTK_LAYER_CONV) largest_bias = fmax(largest_bias, bias2(&layers[k], plan->shape.channels));
+  for (size_t k = 0; k < count; k++) {
+    const ntk_layer *layer = &layers[k];
+    ntk_program_layer *out = &plan->layers[n];
+    if (layer->kind == NTK_LAYER_ACTIVATION) {
+      out--;
+      out->relu = 1, out->signed_rho = relus == 0, out->norm = relus++, out->tap = tap_of(plan, relus);
+      alpha *= layer->factor / 2;
+    } else {
+      NTK_TRY(check_conv(layer, plan->shape));
+      int circular = layer->padding == NTK_PAD_CIRCULAR;
+      alpha *= layer->weight_std * layer->weight_std / ((double)layer->rows * layer->cols);
+      double b2 = bias2(layer, plan->shape.channels);
+      *out = (ntk_program_layer){layer->rows, layer->cols, circular, !layer->fixed, 0, 0, -1, -1, b2 / alpha, 1};
+      n++;
+      bound *= box_growth((int)plan->shape.height, layer->rows, circular) *
+               box_growth((int)plan->shape.width, layer->cols, circular);
+      if (b2 > 0) bound += 4 * (b2 / largest_bias) / alpha;
+    }
+    if (!(alpha > 0) || !isfinite(alpha) || !isfinite(bound))
+      return ntk_fail(NTK_ERROR_NETWORK,
+                      "layer %d, column %d: the weights are so large or so small that the kernel "
+                      "leaves the range of numbers: choose W nearer to 1",
+                      layer->number, layer->column);
+    bool closes = k + 1 == count || layers[k + 1].kind == NTK_LAYER_CONV; /* no activation follows this layer */
+    if (closes && log2(bound) > limit) {
+      ntk_program_layer *done = &plan->layers[n - 1];
+      int shift = ilogb(bound);
+      done->rescale = ldexp(1, -shift);
+      alpha = ldexp(alpha, shift);
+      bound = ldexp(bound, -shift);
+    }
+    if (closes && n > 0 && plan->layers[n - 1].tap >= 0) plan->tap_factor[plan->layers[n - 1].tap] = alpha;
+  }
+  if (n == 0) plan->layers[n++] = (ntk_program_layer){1, 1, 0, 0, 0, 0, -1, -1, 0, 1};
+  if (!cut) { /* as written: the readout follows the last layer, activation or not */
+    for (int l = 0; l < n; l++) plan->layers[l].tap = -1;
+    plan->layers[n - 1].tap = 0, plan->tap_factor[0] = alpha;
+  }
+  plan->program.layer_count = n;
+  plan->program.norm_count = relus;
+  plan->program.bias_scale = sqrt(largest_bias);
+  plan->activation_layers = relus;
+  return NTK_OK;
+}
+
+static ntk_status lower_pools(ntk_plan *plan, const ntk_layer *readout, const ntk_plan_options *options) {
+  int height = (int)plan->shape.height, width = (int)plan->shape.width;
+  size_t count = options->pool_count ? options->pool_count : 1, area = (size_t)height * height + (size_t)width * width;
+  plan->pools = calloc(count, sizeof *plan->pools);
+  plan->pool_factor = calloc(count, sizeof *plan->pool_factor);
+  plan->pool_size = calloc(count, sizeof *plan->pool_size);
+  plan->weights = calloc(count * area, sizeof *plan->weights);
+  if (!plan->pools || !plan->pool_factor || !plan->pool_size || !plan->weights) return no_memory();
+  bool circular = readout->kind == NTK_LAYER_LAP && readout->pool_circular;
+  double pixels = (double)height * width;
+  for (size_t q = 0; q < count; q++) {
+    ntk_program_pool *pool = &plan->pools[q];
+    int c = options->pool_count ? options->pools[q] : readout->kind == NTK_LAYER_LAP ? readout->pool : -1;
+    if (options->pool_count && (c < 0 || c > 10000))
+      return ntk_fail(NTK_ERROR_ARGUMENT, "lap(%d) is impossible: the size must be 0 to 10000", c);
+    for (size_t j = 0; j < q; j++)
+      if (plan->pool_size[j] == c) return ntk_fail(NTK_ERROR_ARGUMENT, "lap(%d) is asked for twice", c);
+    plan->pool_size[q] = c;
+    if (c == 0 || (c < 0 && readout->kind == NTK_LAYER_FLATTEN)) {
+      pool->flatten = 1, plan->pool_factor[q] = 1 / pixels;
+    } else if (c < 0) {
+      pool->uniform = 1, plan->pool_factor[q] = 1 / (pixels * pixels);
+    } else {
+      double *rows = plan->weights + q * area, *cols = rows + (size_t)height * height;
+      for (int i = 0; i < height; i++)
+        for (int k = 0; k < height; k++)
+          rows[i * height + k] =
+              circular ? (double)ntk_lap_weight_circular(i, k, height, c) : ntk_lap_weight(i, k, height, c);
+      for (int i = 0; i < width; i++)
+        for (int k = 0; k < width; k++)
+          cols[i * width + k] =
+              circular ? (double)ntk_lap_weight_circular(i, k, width, c) : ntk_lap_weight(i, k, width, c);
+      pool->row_weights = rows, pool->col_weights = cols;
+      plan->pool_factor[q] = pow(2.0 * c + 1, -4) / pixels;
+    }
+  }
+  plan->program.pool_count = (int)count;
+  plan->program.pools = plan->pools;
+  return NTK_OK;
+}
+
+/* Whether any pool gives weight to the entries of one axis whose plane offset is d (all positions of the plane). */
+static bool offset_demanded(const ntk_plan *plan, int rows, int d, int n) {
+  for (int q = 0; q < plan->program.pool_count; q++) {
+    const ntk_program_pool *pool = &plan->pools[q];
+    if (pool->uniform || (pool->flatten && d == 0)) return true;
+    if (pool->flatten) continue;
+    const double *weights = rows ? pool->row_weights : pool->col_weights;
+    for (int i = 0; i < n; i++)
+      if (i + d >= 0 && i + d < n && weights[i * n + i + d] != 0) return true;
+  }
+  return false;
+}
+
+/* The packed tiles that hold demanded planes, ordered by b so that z is rotated once per b. */
+static ntk_status lower_tiles(ntk_plan *plan) {
+  int height = (int)plan->shape.height, width = (int)plan->shape.width, n = 0;
+  bool circular = false;
+  for (int l = 0; l < plan->program.layer_count; l++)
+    circular |= plan->layers[l].circular && plan->layers[l].rows * plan->layers[l].cols > 1;
+  plan->tiles = calloc((size_t)height * width, sizeof *plan->tiles);
+  if (!plan->tiles) return no_memory();
+  for (int b = 0; b < width; b++) {
+    bool right = offset_demanded(plan, 0, b, width), left = b > 0 && offset_demanded(plan, 0, b - width, width);
+    if (!right && !left) continue;
+    int64_t columns = circular ? width : (right ? width - b : 0) + (left ? b : 0);
+    for (int a = 0; a < height; a++) {
+      bool down = offset_demanded(plan, 1, a, height), up = a > 0 && offset_demanded(plan, 1, a - height, height);
+      if (!down && !up) continue;
+      ntk_tile *tile = &plan->tiles[n++];
+      *tile = (ntk_tile){a, b, 0, height};
+      if (!circular && !up) tile->row_count = height - a;
+      if (!circular && !down) tile->first_row = height - a, tile->row_count = a;
+      plan->entries += tile->row_count * columns;
+      plan->planes += circular ? 1 : (right + left) * (down + up);
+    }
+  }
+  plan->program.tiles = plan->tiles;
+  plan->program.tile_count = n;
+  return NTK_OK;
+}
+
+static ntk_status lower_images(ntk_plan *plan, const ntk_layers *flat, size_t readout,
+                               const ntk_plan_options *options) {
+  if (plan->shape.height > NTK_MAX_SIDE || plan->shape.width > NTK_MAX_SIDE)
+    return ntk_fail(NTK_ERROR_UNSUPPORTED,
+                    "images of %lld x %lld pixels are too large: this version computes up to %d x %d",
+                    (long long)plan->shape.height, (long long)plan->shape.width, NTK_MAX_SIDE, NTK_MAX_SIDE);
+  int activations = 0;
+  for (size_t k = 0; k < readout; k++) {
+    const ntk_layer *layer = &flat->items[k];
+    if (layer->kind == NTK_LAYER_ACTIVATION) {
+      if (layer->activation != NTK_ACT_RELU || layer->factor_auto) return not_yet(layer, "is");
+      activations++;
+    } else if (layer->kind != NTK_LAYER_CONV) {
+      return not_yet(layer, "is");
+    }
+  }
+  plan->program.channels = (int)plan->shape.channels;
+  plan->program.height = (int)plan->shape.height;
+  plan->program.width = (int)plan->shape.width;
+  plan->program.want_ntk = (plan->kernels & NTK_KERNEL_NTK) != 0;
+  NTK_TRY(choose_taps(plan, options, activations));
+  plan->layers = calloc(readout + 1, sizeof *plan->layers);
+  if (!plan->layers) return no_memory();
+  plan->program.layers = plan->layers;
+  NTK_TRY(lower_layers(plan, flat->items, readout, options->depth_count > 0));
+  NTK_TRY(lower_pools(plan, &flat->items[readout], options));
+  NTK_TRY(lower_head(plan, flat->items + readout + 1, flat->count - readout - 1));
+  NTK_TRY(lower_tiles(plan));
+  plan->program.wide = 1;
+  return NTK_OK;
+}
+
+ntk_status ntk_plan_lower(ntk_plan *plan, const ntk_network *network, const ntk_plan_options *options) {
+  const ntk_layers *flat = &network->flat;
+  size_t readout = 0;
+  while (readout < flat->count && !is_readout(&flat->items[readout])) readout++;
+  bool image_layers = false;
+  for (size_t k = 0; k < flat->count; k++)
+    if (flat->items[k].kind == NTK_LAYER_SUM) return not_yet(&flat->items[k], "is");
+  for (size_t k = 0; k < flat->count; k++)
+    image_layers |= flat->items[k].kind != NTK_LAYER_DENSE && flat->items[k].kind != NTK_LAYER_ACTIVATION;
+  if (!image_layers) {
+    plan->connected = true;
+    return lower_connected(plan, flat->items, flat->count, options);
+  }
+  if (readout == 0 && flat->items[0].kind == NTK_LAYER_FLATTEN && !options->pool_count) {
+    plan->connected = true; /* the image as one vector: flatten's mean over pixels and channels is <x,z>/d */
+    return lower_connected(plan, flat->items + 1, flat->count - 1, options);
+  }
+  if (readout == flat->count) return ntk_fail(NTK_ERROR_INTERNAL, "a network without a readout passed the check");
+  return lower_images(plan, flat, readout, options);
+}

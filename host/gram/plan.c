@@ -1,0 +1,130 @@
+/* The public face of plans: creation, outputs, cost. */
+#include "host/gram/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/backend/backend.h"
+#include "host/status.h"
+
+static ntk_status make_outputs(ntk_plan *plan, bool depths, bool pools) {
+  enum { NAME_SIZE = 48 };
+  size_t kernels = plan->kernels == NTK_KERNEL_BOTH ? 2 : 1;
+  size_t count = (size_t)plan->program.tap_count * plan->program.pool_count * kernels, n = 0;
+  plan->outputs = calloc(count, sizeof *plan->outputs);
+  plan->names = calloc(count, NAME_SIZE);
+  if (!plan->outputs || !plan->names) return ntk_fail(NTK_ERROR_MEMORY, "no memory for a plan");
+  for (int t = 0; t < plan->program.tap_count; t++)
+    for (int q = 0; q < plan->program.pool_count; q++)
+      for (int kernel = NTK_KERNEL_NTK; kernel <= NTK_KERNEL_NNGP; kernel++) {
+        if (!(plan->kernels & kernel)) continue;
+        char *name = plan->names + n * NAME_SIZE;
+        int at = snprintf(name, NAME_SIZE, "%s", kernel == NTK_KERNEL_NTK ? "ntk" : "nngp");
+        if (depths) at += snprintf(name + at, NAME_SIZE - (size_t)at, "-depth%d", plan->tap_depth[t]);
+        if (pools) snprintf(name + at, NAME_SIZE - (size_t)at, "-lap%d", plan->pool_size[q]);
+        plan->outputs[n++] = (ntk_output){(ntk_kernel)kernel, plan->tap_depth[t], plan->pool_size[q], name};
+      }
+  plan->output_count = n;
+  return NTK_OK;
+}
+
+static char *copy_text(const char *text) {
+  char *copy = text ? malloc(strlen(text) + 1) : NULL;
+  if (copy) strcpy(copy, text);
+  return copy;
+}
+
+static ntk_status build(ntk_plan *plan, const ntk_network *network, const ntk_plan_options *options) {
+  plan->kernels = options->kernels ? options->kernels : NTK_KERNEL_NTK;
+  plan->precision = options->precision;
+  if (plan->kernels & ~NTK_KERNEL_BOTH)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "kernels = %d is no mask of ntk_kernel", plan->kernels);
+  if (plan->precision != NTK_F32 && plan->precision != NTK_F64)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "precision = %d is no ntk_precision", (int)plan->precision);
+  if ((options->depth_count && !options->depths) || (options->pool_count && !options->pools) ||
+      options->depth_count > 1000 || options->pool_count > 1000)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_options: a count without its list, or over 1000");
+  NTK_TRY(ntk_network_check(network, plan->shape));
+  NTK_TRY(ntk_network_scale(network, plan->shape, &plan->scale));
+  plan->text = copy_text(ntk_network_text(network));
+  plan->preset = copy_text(ntk_network_preset(network));
+  if (!plan->text || (ntk_network_preset(network) && !plan->preset))
+    return ntk_fail(NTK_ERROR_MEMORY, "no memory for a plan");
+  NTK_TRY(ntk_plan_lower(plan, network, options));
+  NTK_TRY(make_outputs(plan, options->depth_count > 0, options->pool_count > 0));
+  return ntk_plan_describe(plan, network);
+}
+
+ntk_status ntk_plan_create(const ntk_network *network, ntk_shape shape, const ntk_plan_options *options,
+                           ntk_plan **out) {
+  static const ntk_plan_options defaults = {0};
+  if (!network || !out) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_create: a NULL pointer");
+  ntk_plan *plan = calloc(1, sizeof *plan);
+  if (!plan) return ntk_fail(NTK_ERROR_MEMORY, "no memory for a plan");
+  plan->shape = shape;
+  ntk_status status = build(plan, network, options ? options : &defaults);
+  if (status != NTK_OK) {
+    ntk_plan_free(plan);
+    return status;
+  }
+  *out = plan;
+  return NTK_OK;
+}
+
+void ntk_plan_free(ntk_plan *plan) {
+  if (!plan) return;
+  free(plan->text), free(plan->preset), free(plan->description);
+  free(plan->fc_layers), free(plan->layers), free(plan->pools), free(plan->tiles), free(plan->weights);
+  free(plan->tap_factor), free(plan->tap_depth), free(plan->pool_factor), free(plan->pool_size);
+  free(plan->head), free(plan->outputs), free(plan->names);
+  free(plan);
+}
+
+size_t ntk_plan_output_count(const ntk_plan *plan) { return plan->output_count; }
+
+ntk_output ntk_plan_output(const ntk_plan *plan, size_t index) {
+  return index < plan->output_count ? plan->outputs[index] : (ntk_output){0};
+}
+
+ntk_shape ntk_plan_shape(const ntk_plan *plan) { return plan->shape; }
+ntk_precision ntk_plan_precision(const ntk_plan *plan) { return plan->precision; }
+const char *ntk_plan_network_text(const ntk_plan *plan) { return plan->text; }
+const char *ntk_plan_preset(const ntk_plan *plan) { return plan->preset; }
+double ntk_plan_scale(const ntk_plan *plan) { return plan->scale; }
+const char *ntk_plan_description(const ntk_plan *plan) { return plan->description; }
+
+ntk_cost ntk_plan_cost(const ntk_plan *plan) {
+  ntk_cost cost = {
+      plan->planes, plan->entries, plan->activation_layers, (double)plan->entries * plan->activation_layers, 0, 0};
+  if (plan->connected) {
+    cost.bytes_per_pair = (int64_t)(sizeof(double) * (1 + 2 * (size_t)plan->fc.tap_count));
+    cost.bytes_per_image = (int64_t)sizeof(double) * (2 * plan->fc.norm_count) +
+                           (int64_t)sizeof(double) * plan->shape.channels *
+                               (plan->shape.height ? plan->shape.height * plan->shape.width : 1);
+  } else {
+    const ntk_backend *backend = ntk_backend_find("auto");
+    const ntk_plane_ops *ops = plan->precision == NTK_F64 ? backend->plane_f64 : backend->plane_f32;
+    cost.bytes_per_pair = (int64_t)ops->scratch_bytes(&plan->program);
+    cost.bytes_per_image = (int64_t)ops->image_bytes(&plan->program);
+  }
+  return cost;
+}
+
+size_t ntk_plan_sums(const ntk_plan *plan) { return (size_t)plan->program.tap_count * plan->program.pool_count * 2; }
+
+void ntk_plan_finish(const ntk_plan *plan, const double *sums, double *values) {
+  size_t n = 0;
+  for (int t = 0; t < plan->program.tap_count; t++)
+    for (int q = 0; q < plan->program.pool_count; q++) {
+      const double *sum = sums + ((size_t)t * plan->program.pool_count + q) * 2;
+      double factor = plan->tap_factor[t] * plan->pool_factor[q], ntk = sum[0] * factor, nngp = sum[1] * factor;
+      for (size_t k = 0; k < plan->head_count; k++) {
+        const ntk_head_layer *dense = &plan->head[k];
+        nngp = dense->w2 * nngp + dense->b2;
+        ntk = dense->w2 * ntk + (dense->trained ? nngp : 0);
+      }
+      if (plan->kernels & NTK_KERNEL_NTK) values[n++] = ntk * plan->scale;
+      if (plan->kernels & NTK_KERNEL_NNGP) values[n++] = nngp * plan->scale;
+    }
+}

@@ -1,0 +1,347 @@
+/* One worker: prepares the images of a tile and computes its pairs; float32 pairs that float32 cannot resolve again in
+ * float64. */
+#include "host/gram/worker.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/status.h"
+
+/* Estimated relative error of an NTK value from which a float32 pair is recomputed in float64 (docs/accuracy.md). */
+static const double recompute_above = 3e-7;
+
+/* Sub-blocks of a tile whose tables stay in the L2 cache together. */
+enum { BLOCK = 2, GEMM_BLOCK = 64 };
+
+/* Prepared images of one side of a tile. */
+typedef struct image_side {
+  const ntk_inputs *source;
+  int64_t first, count; /* what is prepared; count 0: nothing */
+  char *images;         /* plane engine: count x image_bytes */
+  double *rows;         /* fully connected: inputs padded to GEMM_BLOCK rows */
+  double *norms;        /* fully connected: [2 norm_count][stride] */
+} image_side;
+
+struct ntk_worker {
+  ntk_worker_shared *shared;
+  int64_t tile, stride; /* stride: tile rounded up to GEMM_BLOCK */
+  image_side x, z;
+  double *pixels;
+  void *scratch;
+  void *products;
+  double *sums, *one;
+  double **values;
+  double *fc_products, *fc_s, *fc_t;
+  /* float64 second opinion, allocated when first needed */
+  void *exact_x, *exact_z, *exact_scratch;
+  void *exact_products;
+};
+
+size_t ntk_plan_input_size(const ntk_plan *plan) {
+  ntk_shape shape = plan->shape;
+  return (size_t)shape.channels * (size_t)(shape.height ? shape.height * shape.width : 1);
+}
+
+static const ntk_plane_ops *plane_ops(const ntk_plan *plan, const ntk_backend *backend) {
+  return plan->precision == NTK_F64 ? backend->plane_f64 : backend->plane_f32;
+}
+
+static bool many_channels(const ntk_plan *plan) { return plan->program.channels > NTK_INNER_CHANNELS; }
+
+static size_t product_count(const ntk_plan *plan) {
+  size_t area = (size_t)(plan->shape.height * plan->shape.width);
+  return area * area;
+}
+
+static int64_t padded(int64_t tile) { return (tile + GEMM_BLOCK - 1) / GEMM_BLOCK * GEMM_BLOCK; }
+
+uint64_t ntk_worker_bytes(const ntk_plan *plan, const ntk_backend *backend, int64_t tile) {
+  uint64_t t = (uint64_t)tile, stride = (uint64_t)padded(tile), input = ntk_plan_input_size(plan);
+  uint64_t bytes = t * t * plan->output_count * sizeof(double) + input * sizeof(double);
+  if (plan->connected)
+    return bytes + 2 * stride * (input + 2 * (uint64_t)plan->fc.norm_count) * sizeof(double) +
+           GEMM_BLOCK * stride * sizeof(double) + 2 * stride * (uint64_t)plan->program.tap_count * sizeof(double);
+  const ntk_plane_ops *ops = plane_ops(plan, backend);
+  bytes += 2 * t * ops->image_bytes(&plan->program) + ops->scratch_bytes(&plan->program);
+  bytes += 2 * backend->plane_f64->image_bytes(&plan->program) + backend->plane_f64->scratch_bytes(&plan->program);
+  if (many_channels(plan)) bytes += 2 * product_count(plan) * sizeof(double);
+  return bytes;
+}
+
+static void *take(size_t bytes) {
+  void *memory = NULL;
+  bytes = (bytes + 63) / 64 * 64;
+  if (posix_memalign(&memory, 64, bytes ? bytes : 64) != 0) return NULL;
+  return memset(memory, 0, bytes);
+}
+
+static ntk_status no_memory(void) {
+  return ntk_fail(NTK_ERROR_MEMORY, "no memory for a tile: lower --memory, --threads or --tile");
+}
+
+static bool create_side(ntk_worker *w, image_side *side) {
+  const ntk_plan *plan = w->shared->plan;
+  if (plan->connected) {
+    side->rows = take((size_t)w->stride * ntk_plan_input_size(plan) * sizeof(double));
+    side->norms = take((size_t)w->stride * 2 * (size_t)(plan->fc.norm_count + 1) * sizeof(double));
+    return side->rows && side->norms;
+  }
+  side->images = take((size_t)w->tile * plane_ops(plan, w->shared->backend)->image_bytes(&plan->program));
+  return side->images != NULL;
+}
+
+ntk_status ntk_worker_create(ntk_worker_shared *shared, int64_t tile, ntk_worker **out) {
+  const ntk_plan *plan = shared->plan;
+  ntk_worker *w = calloc(1, sizeof *w);
+  if (!w) return no_memory();
+  *out = w;
+  w->shared = shared, w->tile = tile, w->stride = padded(tile);
+  w->x.source = &shared->job->rows;
+  w->z.source = shared->job->columns.count ? &shared->job->columns : &shared->job->rows;
+  bool ok = create_side(w, &w->x) && create_side(w, &w->z);
+  ok = ok && (w->pixels = take(ntk_plan_input_size(plan) * sizeof(double))) != NULL;
+  ok = ok && (w->sums = take(ntk_plan_sums(plan) * sizeof(double))) != NULL;
+  ok = ok && (w->one = take(plan->output_count * sizeof(double))) != NULL;
+  ok = ok && (w->values = take(plan->output_count * sizeof *w->values)) != NULL;
+  for (size_t k = 0; ok && k < plan->output_count; k++)
+    ok = (w->values[k] = take((size_t)(tile * (shared->job->diagonal ? 1 : tile)) * sizeof(double))) != NULL;
+  if (plan->connected) {
+    size_t taps = (size_t)plan->program.tap_count;
+    ok = ok && (w->fc_products = take((size_t)w->stride * GEMM_BLOCK * sizeof(double))) != NULL;
+    ok = ok && (w->fc_s = take((size_t)w->stride * taps * sizeof(double))) != NULL;
+    ok = ok && (w->fc_t = take((size_t)w->stride * taps * sizeof(double))) != NULL;
+  } else {
+    const ntk_plane_ops *ops = plane_ops(plan, shared->backend);
+    ok = ok && (w->scratch = take(ops->scratch_bytes(&plan->program))) != NULL;
+    if (many_channels(plan)) ok = ok && (w->products = take(product_count(plan) * sizeof(double))) != NULL;
+  }
+  return ok ? NTK_OK : no_memory();
+}
+
+void ntk_worker_free(ntk_worker *w) {
+  if (!w) return;
+  if (w->values)
+    for (size_t k = 0; k < w->shared->plan->output_count; k++) free(w->values[k]);
+  free(w->x.images), free(w->x.rows), free(w->x.norms), free(w->z.images), free(w->z.rows), free(w->z.norms);
+  free(w->pixels), free(w->scratch), free(w->products), free(w->sums), free(w->one), free(w->values);
+  free(w->fc_products), free(w->fc_s), free(w->fc_t);
+  free(w->exact_x), free(w->exact_z), free(w->exact_scratch), free(w->exact_products);
+  free(w);
+}
+
+ntk_status ntk_inputs_read(const ntk_inputs *source, const ntk_plan *plan, int64_t first, int64_t count, double *out) {
+  size_t size = ntk_plan_input_size(plan) * (size_t)count;
+  if (source->dataset) {
+    NTK_TRY(ntk_dataset_read(source->dataset, first, count, out));
+  } else {
+    memcpy(out, source->values + (size_t)first * ntk_plan_input_size(plan), size * sizeof *out);
+  }
+  for (size_t k = 0; k < size; k++)
+    if (!isfinite(out[k]))
+      return ntk_fail(NTK_ERROR_DATA, "input %lld holds a value that is not finite: remove or repair it",
+                      (long long)(first + (int64_t)(k / ntk_plan_input_size(plan))));
+  return NTK_OK;
+}
+
+static bool stopped(const ntk_worker *w) {
+  return atomic_load_explicit(&w->shared->stop, memory_order_relaxed) ||
+         (w->shared->cancelled && atomic_load_explicit(w->shared->cancelled, memory_order_relaxed));
+}
+
+static ntk_status interrupted(void) { return ntk_fail(NTK_ERROR_INTERRUPTED, "interrupted"); }
+
+/* ---- plane engine
+ * ---------------------------------------------------------------------------------------------------- */
+
+static ntk_status prepare_images(ntk_worker *w, image_side *side, int64_t first, int64_t count) {
+  const ntk_plan *plan = w->shared->plan;
+  const ntk_plane_ops *ops = plane_ops(plan, w->shared->backend);
+  size_t bytes = ops->image_bytes(&plan->program);
+  if (side->count == count && side->first == first) return NTK_OK;
+  side->count = 0;
+  for (int64_t k = 0; k < count; k++) {
+    if (stopped(w)) return interrupted();
+    NTK_TRY(ntk_inputs_read(side->source, plan, first + k, 1, w->pixels));
+    ops->prepare(&plan->program, w->pixels, side->images + (size_t)k * bytes, w->scratch);
+  }
+  side->first = first, side->count = count;
+  return NTK_OK;
+}
+
+/* All products SUM_c x[c,p] z[c,p'] of two prepared images with many channels. */
+static void input_products(const ntk_plan *plan, const ntk_plane_ops *ops, const void *x, const void *z, void *out) {
+  int area = (int)(plan->shape.height * plan->shape.width), channels = (int)plan->shape.channels;
+  const void *a = ops->channel_matrix(&plan->program, x), *b = ops->channel_matrix(&plan->program, z);
+  if (ops->f64)
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, area, area, channels, 1, a, area, b, area, 0, out, area);
+  else
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, area, area, channels, 1, a, area, b, area, 0, out, area);
+}
+
+/* The pair in float64, whatever the plan's precision. */
+static ntk_status exact_pair(ntk_worker *w, int64_t i, int64_t j) {
+  const ntk_plan *plan = w->shared->plan;
+  const ntk_program *program = &plan->program;
+  const ntk_plane_ops *ops = w->shared->backend->plane_f64;
+  if (!w->exact_scratch) {
+    w->exact_x = take(ops->image_bytes(program));
+    w->exact_z = take(ops->image_bytes(program));
+    w->exact_products = take(many_channels(plan) ? product_count(plan) * sizeof(double) : 1);
+    w->exact_scratch = take(ops->scratch_bytes(program));
+    if (!w->exact_x || !w->exact_z || !w->exact_products || !w->exact_scratch) return no_memory();
+  }
+  NTK_TRY(ntk_inputs_read(w->x.source, plan, i, 1, w->pixels));
+  ops->prepare(program, w->pixels, w->exact_x, w->exact_scratch);
+  NTK_TRY(ntk_inputs_read(w->z.source, plan, j, 1, w->pixels));
+  ops->prepare(program, w->pixels, w->exact_z, w->exact_scratch);
+  if (many_channels(plan)) input_products(plan, ops, w->exact_x, w->exact_z, w->exact_products);
+  ops->pair(program, w->exact_x, w->exact_z, w->exact_products, w->exact_scratch, w->sums);
+  atomic_fetch_add(&w->shared->recomputed, 1);
+  return NTK_OK;
+}
+
+/* Pair (i, j) of the matrix into values[..][at]. */
+static ntk_status plane_pair(ntk_worker *w, int64_t i, int64_t j, size_t at) {
+  const ntk_plan *plan = w->shared->plan;
+  const ntk_plane_ops *ops = plane_ops(plan, w->shared->backend);
+  size_t bytes = ops->image_bytes(&plan->program);
+  const char *x = w->x.images + (size_t)(i - w->x.first) * bytes;
+  const char *z = w->z.images + (size_t)(j - w->z.first) * bytes;
+  if (many_channels(plan)) input_products(plan, ops, x, z, w->products);
+  double risk = ops->pair(&plan->program, x, z, w->products, w->scratch, w->sums);
+  if (risk * plan->activation_layers > recompute_above) NTK_TRY(exact_pair(w, i, j));
+  ntk_plan_finish(plan, w->sums, w->one);
+  for (size_t k = 0; k < plan->output_count; k++) {
+    if (!isfinite(w->one[k]))
+      return ntk_fail(NTK_ERROR_DATA, "the kernel of inputs %lld and %lld is not finite: scale the data or the weights",
+                      (long long)i, (long long)j);
+    w->values[k][at] = w->one[k];
+  }
+  return NTK_OK;
+}
+
+static ntk_status plane_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool triangle) {
+  NTK_TRY(prepare_images(w, &w->x, i0, rows));
+  NTK_TRY(prepare_images(w, &w->z, j0, columns));
+  for (int64_t ib = 0; ib < rows; ib += BLOCK)
+    for (int64_t jb = 0; jb < columns; jb += BLOCK) {
+      int64_t counted = 0;
+      for (int64_t i = ib; i < ib + BLOCK && i < rows; i++)
+        for (int64_t j = jb; j < jb + BLOCK && j < columns; j++) {
+          if (triangle && j < i) continue;
+          if (stopped(w)) return interrupted();
+          NTK_TRY(plane_pair(w, i0 + i, j0 + j, (size_t)(i * columns + j)));
+          counted++;
+        }
+      atomic_fetch_add(&w->shared->pairs, counted);
+    }
+  return NTK_OK;
+}
+
+static ntk_status plane_diagonal(ntk_worker *w, int64_t i0, int64_t rows) {
+  for (int64_t i = i0; i < i0 + rows; i++) {
+    if (stopped(w)) return interrupted();
+    NTK_TRY(prepare_images(w, &w->x, i, 1));
+    NTK_TRY(prepare_images(w, &w->z, i, 1));
+    NTK_TRY(plane_pair(w, i, i, (size_t)(i - i0)));
+    atomic_fetch_add(&w->shared->pairs, 1);
+  }
+  return NTK_OK;
+}
+
+/* ---- fully connected
+ * ------------------------------------------------------------------------------------------------- */
+
+static ntk_status prepare_rows(ntk_worker *w, image_side *side, int64_t first, int64_t count) {
+  const ntk_plan *plan = w->shared->plan;
+  size_t d = ntk_plan_input_size(plan);
+  if (side->count == count && side->first == first) return NTK_OK;
+  side->count = 0;
+  NTK_TRY(ntk_inputs_read(side->source, plan, first, count, side->rows));
+  memset(side->rows + (size_t)count * d, 0, (size_t)(w->stride - count) * d * sizeof(double));
+  for (int64_t k = 0; k < w->stride; k++) {
+    double q = 0;
+    for (size_t c = 0; c < d; c++) q += side->rows[(size_t)k * d + c] * side->rows[(size_t)k * d + c];
+    q /= (double)d;
+    for (int l = 0; l < plan->fc.layer_count; l++) {
+      const ntk_fc_layer *layer = &plan->fc.layers[l];
+      q = layer->w2 * q + layer->b2;
+      if (!layer->relu) continue;
+      double n = sqrt(q);
+      side->norms[layer->norm * w->stride + k] = n;
+      side->norms[(plan->fc.norm_count + layer->norm) * w->stride + k] = n > 0 ? 1 / n : 0;
+      q *= layer->half_c;
+    }
+  }
+  side->first = first, side->count = count;
+  return NTK_OK;
+}
+
+/* Rows [ib, ib + GEMM_BLOCK) against all columns. Every GEMM has the same shape, so that a product does not depend on
+ * where in a tile its pair lies. */
+static void block_products(ntk_worker *w, int64_t ib, int64_t columns) {
+  int d = (int)ntk_plan_input_size(w->shared->plan), stride = (int)w->stride;
+  for (int64_t jb = 0; jb < columns; jb += GEMM_BLOCK)
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, GEMM_BLOCK, GEMM_BLOCK, d, 1.0 / d, w->x.rows + ib * d, d,
+                w->z.rows + jb * d, d, 0, w->fc_products + jb, stride);
+}
+
+static ntk_status connected_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool diagonal) {
+  const ntk_plan *plan = w->shared->plan;
+  size_t stride = (size_t)w->stride, norms = 2 * (size_t)plan->fc.norm_count, taps = (size_t)plan->program.tap_count;
+  NTK_TRY(prepare_rows(w, &w->x, i0, rows));
+  NTK_TRY(prepare_rows(w, &w->z, j0, columns));
+  double x_norms[norms + 1];
+  for (int64_t i = 0; i < rows; i++) {
+    if (stopped(w)) return interrupted();
+    if (i % GEMM_BLOCK == 0) block_products(w, i, columns);
+    for (size_t l = 0; l < norms; l++) x_norms[l] = w->x.norms[l * stride + (size_t)i];
+    w->shared->backend->fc_row(&plan->fc, w->fc_products + (i % GEMM_BLOCK) * (int64_t)stride, x_norms, w->z.norms,
+                               stride, (size_t)columns, w->fc_s, w->fc_t);
+    for (int64_t j = diagonal ? i : 0; j < (diagonal ? i + 1 : columns); j++) {
+      for (size_t t = 0; t < taps; t++)
+        w->sums[2 * t] = w->fc_t[t * stride + (size_t)j], w->sums[2 * t + 1] = w->fc_s[t * stride + (size_t)j];
+      ntk_plan_finish(plan, w->sums, w->one);
+      for (size_t k = 0; k < plan->output_count; k++) {
+        if (!isfinite(w->one[k]))
+          return ntk_fail(NTK_ERROR_DATA,
+                          "the kernel of inputs %lld and %lld is not finite: scale the data or the weights",
+                          (long long)(i0 + i), (long long)(j0 + j));
+        w->values[k][diagonal ? i : i * columns + j] = w->one[k];
+      }
+    }
+    atomic_fetch_add(&w->shared->pairs, diagonal ? 1 : i0 == j0 && w->x.source == w->z.source ? columns - i : columns);
+  }
+  return NTK_OK;
+}
+
+/* ---- a tile
+ * ---------------------------------------------------------------------------------------------------------- */
+
+/* Copies the upper triangle of a square tile to the lower one: symmetric to the last bit. */
+static void mirror(ntk_worker *w, int64_t n) {
+  for (size_t k = 0; k < w->shared->plan->output_count; k++)
+    for (int64_t i = 0; i < n; i++)
+      for (int64_t j = 0; j < i; j++) w->values[k][i * n + j] = w->values[k][j * n + i];
+}
+
+ntk_status ntk_worker_tile(ntk_worker *w, int64_t tile_row, int64_t tile_column, int64_t *rows, int64_t *columns,
+                           const double *const **values) {
+  const ntk_tiles_job *job = w->shared->job;
+  int64_t i0 = tile_row * w->tile, j0 = tile_column * w->tile;
+  bool symmetric = job->columns.count == 0, triangle = symmetric && tile_row == tile_column;
+  *rows = w->x.source->count - i0 < w->tile ? w->x.source->count - i0 : w->tile;
+  if (job->diagonal) {
+    *columns = 1;
+    NTK_TRY(w->shared->plan->connected ? connected_tile(w, i0, *rows, i0, *rows, true) : plane_diagonal(w, i0, *rows));
+  } else {
+    *columns = w->z.source->count - j0 < w->tile ? w->z.source->count - j0 : w->tile;
+    NTK_TRY(w->shared->plan->connected ? connected_tile(w, i0, *rows, j0, *columns, false)
+                                       : plane_tile(w, i0, *rows, j0, *columns, triangle));
+    if (triangle) mirror(w, *rows);
+  }
+  *values = (const double *const *)w->values;
+  return NTK_OK;
+}

@@ -1,0 +1,58 @@
+/* What a backend executes for one pair of images: the lowered network, free of text, files and policy.
+ *
+ * State convention. The planes hold S / alpha and T / alpha with one running factor alpha per layer (W_std^2 / (Q R), c
+ * / 2 and the powers of two of the images are all in alpha), so that a layer needs no multiplication by constants.
+ * `bias` is b_std^2 / alpha at its layer. The host multiplies the accumulated readouts by alpha of their layer.
+ */
+#ifndef NTK_KERNELS_PROGRAM_H
+#define NTK_KERNELS_PROGRAM_H
+
+#include <stddef.h>
+
+enum { NTK_MAX_SIDE = 64 }; /* largest height and width */
+
+/* One affine layer followed by an activation or nothing. */
+typedef struct ntk_program_layer {
+  int rows, cols; /* filter, odd */
+  int circular;   /* padding: 0 zero, 1 circular */
+  int trained;    /* 1: the affine layer adds S to T */
+  int relu;       /* 1: a ReLU follows; 0: the next affine layer follows directly */
+  int signed_rho; /* 1: S may be negative before this ReLU (no earlier one) */
+  int tap;        /* index of the readout taken after this layer, or -1 */
+  int norm;       /* index of the normaliser table of this ReLU, or -1 */
+  double bias;    /* b_std^2 / alpha, before the images' powers of two */
+  double rescale; /* power of two that S and T are multiplied by after the activation (1 almost always) */
+} ntk_program_layer;
+
+/* One way to pool a tap: weight of entry [i,j,i',j'] = row_weights[i,i'] * col_weights[j,j']. */
+typedef struct ntk_program_pool {
+  int flatten;               /* 1: only the offset-0 plane, all weights 1 */
+  int uniform;               /* 1: all weights 1 */
+  const double *row_weights; /* height x height, NULL when uniform or flatten */
+  const double *col_weights; /* width x width */
+} ntk_program_pool;
+
+typedef struct ntk_program {
+  int channels, height, width;
+  int layer_count;
+  const ntk_program_layer *layers;
+  int norm_count; /* ReLU layers */
+  int tap_count;  /* readouts after layers; every tap is pooled in every way */
+  int pool_count;
+  const ntk_program_pool *pools;
+  int want_ntk;      /* 0: T is not computed */
+  int wide;          /* 1: higher polynomial degrees: few entries, no averaging of the error (docs/accuracy.md) */
+  double bias_scale; /* largest b_std: fixes the images' powers of two together with the pixels; 0 without biases */
+  int tile_count;    /* packed tiles that hold the demanded planes */
+  const struct ntk_tile *tiles;
+} ntk_program;
+
+/* A packed tile: the entries (i, j, (i + a) mod P, (j + b) mod Q), that is the planes d = (a or a - P, b or b - Q).
+ * Only rows first_row .. first_row + row_count - 1 are demanded; the rest of the tile belongs to planes with weight 0.
+ */
+typedef struct ntk_tile {
+  int a, b;
+  int first_row, row_count;
+} ntk_tile;
+
+#endif
