@@ -48,7 +48,7 @@ ntk_status ntk_store_flush(ntk_store *store);
 /* Flushes; if every tile is finished marks the manifest "complete": true. Then closes. NULL is allowed. */
 ntk_status ntk_store_close(ntk_store *store);
 
-/* Reads a manifest's text. *text is freed by the caller with free(). */
+/* Reads and checks the manifest of the matrix at `path` (the .npy file). *text is freed by the caller with free(). */
 ntk_status ntk_store_read_manifest(const char *path, char **text);
 
 /* Reads single entries of a stored matrix: values[k] = K[rows[k], columns[k]]. */
