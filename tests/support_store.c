@@ -191,6 +191,10 @@ static void assert_npy(const store_case *it, size_t k) {
   free(bytes);
 }
 
+void store_assert_values(const store_case *it) {
+  for (size_t k = 0; k < it->count; k++) assert_npy(it, k);
+}
+
 void store_assert_complete(const store_case *it) {
   for (size_t k = 0; k < it->count; k++) {
     assert_npy(it, k);

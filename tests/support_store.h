@@ -46,6 +46,8 @@ ntk_status store_write_tiles(const store_case *it, ntk_store *store, int64_t mos
 
 /* Opens, writes everything and closes; asserts that nothing fails. Returns the number of tiles written. */
 int64_t store_finish(const store_case *it, store_mode mode);
+/* Asserts that the .npy files are right, reading them without the library's help. */
+void store_assert_values(const store_case *it);
 /* Asserts that .npy files and manifests are complete and right, reading them without the library's help. */
 void store_assert_complete(const store_case *it);
 /* Asserts that opening fails with this status and a message that contains these words. */

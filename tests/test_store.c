@@ -86,6 +86,23 @@ Test(store, a_tile_counts_only_if_every_matrix_has_it) {
   store_case_remove(&it);
 }
 
+Test(store, journalled_values_stay_as_they_are) {
+  store_case it = store_case_new();
+  it.count = 2;
+  store_finish(&it, STORE_CREATE);
+  cr_assert_eq(truncate(store_file(&it, ".journal"), 64), 0);
+  const store_case before = it;
+  it.shift = 0.5; /* as if another machine computed the rest */
+  cr_assert_eq(store_finish(&it, STORE_RESUME), 12);
+  const int64_t zero = 0;
+  double first, second;
+  cr_assert_eq(ntk_store_read_entries(it.path[0], 1, &zero, &zero, &first), NTK_OK);
+  cr_assert_eq(ntk_store_read_entries(it.path[1], 1, &zero, &zero, &second), NTK_OK);
+  cr_assert(first == store_value(&it, 0, 0, 0) && second == store_value(&before, 1, 0, 0));
+  cr_assert_eq(store_finish(&it, STORE_RESUME), 0);
+  store_case_remove(&it);
+}
+
 Test(store, a_tile_is_finished_only_once_it_is_durable) {
   store_case it = store_case_new();
   ntk_store *store;

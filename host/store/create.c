@@ -26,7 +26,7 @@ static ntk_status stage_file(ntk_store_matrix *matrix, ntk_store_kind kind, ntk_
 
 /* Writes a header into a staged file and reserves the rest. */
 static ntk_status fill(const ntk_store_file *file, const void *header, size_t size, bool extend) {
-  if (ftruncate(file->fd, 0) < 0) return ntk_store_file_fail(file, "emptied");
+  NTK_TRY(ntk_store_file_resize(file, 0));
   NTK_TRY(ntk_store_file_reserve(file, extend));
   NTK_TRY(ntk_store_file_write(file, header, size, 0));
   return ntk_store_file_sync(file);

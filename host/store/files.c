@@ -154,6 +154,17 @@ ntk_status ntk_store_file_sync(const ntk_store_file *file) {
   return result == 0 ? NTK_OK : ntk_store_file_fail(file, "made durable");
 }
 
+static int resize(int fd, int64_t size) {
+  int result;
+  do result = ftruncate(fd, size);
+  while (result < 0 && errno == EINTR);
+  return result;
+}
+
+ntk_status ntk_store_file_resize(const ntk_store_file *file, int64_t size) {
+  return resize(file->fd, size) == 0 ? NTK_OK : ntk_store_file_fail(file, "resized");
+}
+
 ntk_status ntk_store_file_reserve(const ntk_store_file *file, bool extend) {
   static const char advice[] = "make room or choose another --out";
   int64_t room = free_bytes(file->fd);
@@ -165,8 +176,7 @@ ntk_status ntk_store_file_reserve(const ntk_store_file *file, bool extend) {
   while (result < 0 && errno == EINTR);
   if (result < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)) {
     if (!extend) return NTK_OK;
-    do result = ftruncate(file->fd, file->size);
-    while (result < 0 && errno == EINTR);
+    result = resize(file->fd, file->size);
   }
   if (result == 0) return NTK_OK;
   return full_reason(errno) ? full(file, full_reason(errno), advice) : ntk_store_file_fail(file, "reserved");

@@ -45,6 +45,7 @@ ntk_status ntk_store_file_read(const ntk_store_file *file, void *bytes, size_t s
 ntk_status ntk_store_file_sync(const ntk_store_file *file);
 /* Reserves blocks for file->size bytes; extends the file to that size if `extend`. */
 ntk_status ntk_store_file_reserve(const ntk_store_file *file, bool extend);
+ntk_status ntk_store_file_resize(const ntk_store_file *file, int64_t size);
 /* Takes the lock of a journal without waiting. */
 ntk_status ntk_store_file_lock(const ntk_store_file *journal, const char *matrix);
 void ntk_store_file_close(ntk_store_file *file);

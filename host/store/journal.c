@@ -88,7 +88,8 @@ ntk_status ntk_store_journal_open(const ntk_store_file *journal, ntk_store_shape
                              .dtype = (ntk_dtype)head.dtype,
                              .symmetric = head.flags & SYMMETRIC};
   *seed = head.checksum;
-  if (head.header_bytes == sizeof head && !(head.flags & ~(uint32_t)SYMMETRIC) && ntk_store_shape_valid(shape))
+  if (head.header_bytes == sizeof head && !head.reserved && !(head.flags & ~(uint32_t)SYMMETRIC) &&
+      ntk_store_shape_valid(shape))
     return NTK_OK;
   return ntk_fail(NTK_ERROR_CORRUPT,
                   "the header of %s makes no sense: restore the file, or start again with --overwrite", journal->path);
@@ -116,7 +117,7 @@ static ntk_status take(scan *state, const uint8_t *bytes) {
     if (record.durable <= state->damaged) return NTK_OK;
     return ntk_fail(
         NTK_ERROR_CORRUPT,
-        "record %lld of %s is damaged: `truncate -s %lld %s` keeps the %lld tiles recorded before it, so that "
+        "record %lld of %s is damaged: `truncate -s %lld %s` keeps the tiles recorded before it (%lld), so that "
         "--resume can go on, or start again with --overwrite",
         (long long)state->damaged, state->journal->path, (long long)ntk_store_journal_bytes(state->damaged),
         state->journal->path, (long long)state->damaged);

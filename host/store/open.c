@@ -214,7 +214,7 @@ static ntk_status verify_tile(void *user, int64_t index, const ntk_store_record 
   return ntk_fail(
       NTK_ERROR_CORRUPT,
       "tile (%lld, %lld) of %s (%s) does not match its checksum in the journal: restore the file; or `truncate "
-      "-s %lld %s` keeps the %lld tiles recorded before it, so that --resume can go on; or start again with "
+      "-s %lld %s` keeps the tiles recorded before it (%lld), so that --resume can go on; or start again with "
       "--overwrite",
       (long long)record->tile_row, (long long)record->tile_column, who->matrix->data.path, where,
       (long long)ntk_store_journal_bytes(index), who->matrix->journal.path, (long long)index);
@@ -238,7 +238,7 @@ static ntk_status clean(ntk_store *store, ntk_store_matrix *matrix) {
   matrix->journal.size = ntk_store_journal_bytes(store->tiles);
   if (fstat(matrix->journal.fd, &status) < 0) return ntk_store_file_fail(&matrix->journal, "read");
   if (status.st_size != whole) {
-    if (ftruncate(matrix->journal.fd, whole) < 0) return ntk_store_file_fail(&matrix->journal, "cut");
+    NTK_TRY(ntk_store_file_resize(&matrix->journal, whole));
     NTK_TRY(ntk_store_file_sync(&matrix->journal));
   }
   if (matrix->records < store->tiles) NTK_TRY(ntk_store_file_reserve(&matrix->journal, false));

@@ -64,7 +64,7 @@ static ntk_status read_entry(const ntk_store_file *data, const ntk_store_shape *
 
 ntk_status ntk_store_read_entries(const char *path, int64_t count, const int64_t *rows, const int64_t *columns,
                                   double *values) {
-  ntk_store_shape shape;
+  ntk_store_shape shape = {0};
   ntk_store_file data = {.fd = open(path, O_RDONLY | O_CLOEXEC), .path = path};
   if (data.fd < 0) return ntk_store_file_fail(&data, "opened");
   ntk_status status = check_header(&data, &shape);
