@@ -278,6 +278,36 @@ Test(store, another_shape_is_refused) {
   store_case_remove(&it);
 }
 
+/* Made by another implementation from docs/store-format.md. If this fails the format has changed: give it a new
+ * version. */
+Test(store, the_files_are_those_of_format_version_1) {
+  static const char journal[] =
+      "894e544b0d0a1a0a010000004000000003000000000000000200000000000000020000000000000004000000000000000000"
+      "0000000000008261a7bd12a702c100000000000000000000000000000000d7d613fb38e750cd0000000000000000fe7436f1"
+      "4341c9ab01000000000000000000000000000000781961728ed803a801000000000000008509a04c56ba3295";
+  static const char manifest[] =
+      "{\n  \"format\": \"libntk-matrix\",\n  \"format_version\": 1,\n  \"complete\": true,\n  \"rows\": 3,\n"
+      "  \"columns\": 2,\n  \"dtype\": \"float32\",\n  \"symmetric\": false,\n  \"tile\": 2,\n"
+      "  \"journal\": \"K0.npy.journal\",\n  \"identity\": {\n    \"gamma\": 0.10000000000000001\n  },\n"
+      "  \"checksum\": \"a6bc663d4eab6457\"\n}\n";
+  store_case it = store_case_new();
+  it.rows = 3;
+  it.columns = 2;
+  it.dtype = NTK_DTYPE_F32;
+  it.manifest = "{\"identity\": {\"gamma\": 0.1}}";
+  store_write_some(&it, STORE_CREATE, 2);
+  size_t size;
+  char *bytes = store_read_file(store_file(&it, ".journal"), &size), hex[sizeof journal] = "";
+  cr_assert_eq(size, 64 + 2 * 40);
+  for (size_t k = 0; k < size; k++) snprintf(hex + 2 * k, 3, "%02x", (unsigned)(uint8_t)bytes[k]);
+  cr_assert_str_eq(hex, journal);
+  free(bytes);
+  bytes = store_read_file(store_file(&it, ".json"), &size);
+  cr_assert_str_eq(bytes, manifest);
+  free(bytes);
+  store_case_remove(&it);
+}
+
 /* ---- arguments and paths ---- */
 
 Test(store, bad_arguments_are_refused) {
