@@ -1,0 +1,325 @@
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/ntk/cli.h"
+
+typedef struct settings {
+  cli_model model;
+  cli_compute compute;
+  cli_solve solve;
+  const char *train, *test, *out;
+  int preprocess;
+  bool resume, overwrite, json;
+} settings;
+
+/* One matrix pair of the plan: its files and what regression made of it. */
+typedef struct outcome {
+  char *train_kernel, *test_kernel, *test_diagonal;
+  ntk_regress_result result; /* its buffers are freed at once; the numbers stay */
+} outcome;
+
+typedef struct evaluation {
+  const settings *settings;
+  ntk_context *context;
+  ntk_dataset *train, *test;
+  ntk_plan *plan;
+  char *train_path, *test_path, *diagonal_path, *report_path;
+  ntk_gram_report train_report, test_report;
+  outcome *outcomes;
+  double started, solved;
+} evaluation;
+
+static int open_data(evaluation *e) {
+  const settings *s = e->settings;
+  CLI_TRY(cli_data_open(s->train, &e->train));
+  CLI_TRY(cli_data_open(s->test, &e->test));
+  ntk_shape a = ntk_dataset_shape(e->train), b = ntk_dataset_shape(e->test);
+  if (a.channels != b.channels || a.height != b.height || a.width != b.width) {
+    return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_DATA, "the records of %s are %s, those of %s are %s", s->train,
+                    cli_format_shape(a).text, s->test, cli_format_shape(b).text);
+  }
+  if (!ntk_dataset_labels(e->train)) {
+    return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_DATA, "%s has no labels; name them as npy:X.npy:y.npy", s->train);
+  }
+  CLI_TRY(cli_regress_memory_check(ntk_dataset_count(e->train), ntk_dataset_count(e->test)));
+  ntk_dataset *const both[] = {e->train, e->test};
+  return cli_preprocess(s->preprocess, s->train, e->train, both, 2);
+}
+
+static int name_files(evaluation *e) {
+  size_t outputs = ntk_plan_output_count(e->plan);
+  CLI_TRY(cli_join(e->settings->out, "train.npy", &e->train_path));
+  CLI_TRY(cli_join(e->settings->out, "test.npy", &e->test_path));
+  CLI_TRY(cli_join(e->settings->out, "test-diagonal.npy", &e->diagonal_path));
+  CLI_TRY(cli_join(e->settings->out, "report.json", &e->report_path));
+  e->outcomes = calloc(outputs, sizeof *e->outcomes);
+  if (!e->outcomes) return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_MEMORY, "no memory is left");
+  for (size_t k = 0; k < outputs; ++k) {
+    CLI_TRY(cli_output_path(e->train_path, e->plan, k, &e->outcomes[k].train_kernel));
+    CLI_TRY(cli_output_path(e->test_path, e->plan, k, &e->outcomes[k].test_kernel));
+    CLI_TRY(cli_output_path(e->diagonal_path, e->plan, k, &e->outcomes[k].test_diagonal));
+  }
+  return cli_make_folder(e->settings->out);
+}
+
+static void announce(const evaluation *e) {
+  int64_t n = ntk_dataset_count(e->train), m = ntk_dataset_count(e->test);
+  if (e->settings->compute.progress != CLI_PROGRESS_AUTO) return;
+  cli_note("%s: %s training and %s test records of %s, %s pairs, %d threads, %s", ntk_plan_network_text(e->plan),
+           cli_format_count(n).text, cli_format_count(m).text, cli_format_shape(ntk_plan_shape(e->plan)).text,
+           cli_format_count(n * (n + 1) / 2 + m * n).text, ntk_context_threads(e->context),
+           ntk_context_isa(e->context));
+}
+
+static int compute_kernels(evaluation *e) {
+  const settings *s = e->settings;
+  ntk_gram_options options = {.path = e->train_path, .resume = s->resume, .overwrite = s->overwrite};
+  cli_progress_label("train kernel");
+  CLI_TRY(cli_check(ntk_gram(e->context, e->plan, e->train, NULL, &options, &e->train_report)));
+  options.path = e->test_path;
+  cli_progress_label("test kernel");
+  CLI_TRY(cli_check(ntk_gram(e->context, e->plan, e->test, e->train, &options, &e->test_report)));
+  cli_progress_label("test diagonal");
+  return cli_diagonal_write(e->context, e->plan, e->test, e->diagonal_path);
+}
+
+static int solve_one(evaluation *e, outcome *o) {
+  int32_t train_classes = ntk_dataset_classes(e->train), test_classes = ntk_dataset_classes(e->test);
+  cli_solve_files files = {o->train_kernel, o->test_kernel, o->test_diagonal};
+  ntk_regress_problem problem = {.train_count = ntk_dataset_count(e->train),
+                                 .test_count = ntk_dataset_count(e->test),
+                                 .classes = train_classes > test_classes ? train_classes : test_classes,
+                                 .train_labels = ntk_dataset_labels(e->train),
+                                 .test_labels = ntk_dataset_labels(e->test)};
+  if (problem.classes < 2) problem.classes = 2;
+  CLI_TRY(cli_solve_run(e->context, &e->settings->solve, &files, false, &problem, &o->result));
+  ntk_regress_result numbers = o->result;
+  ntk_regress_result_free(&o->result);
+  numbers.predictions = NULL;
+  numbers.predicted = NULL;
+  numbers.variance = NULL;
+  o->result = numbers;
+  return CLI_EXIT_OK;
+}
+
+static int solve_all(evaluation *e) {
+  double started = cli_now();
+  cli_progress_label("regression");
+  for (size_t k = 0; k < ntk_plan_output_count(e->plan); ++k) CLI_TRY(solve_one(e, &e->outcomes[k]));
+  e->solved = cli_now() - started;
+  return CLI_EXIT_OK;
+}
+
+/* The output that the report's first lines speak of: best leave-one-out accuracy (never test accuracy), else the first.
+ */
+static size_t selected(const evaluation *e) {
+  size_t best = 0;
+  for (size_t k = 1; k < ntk_plan_output_count(e->plan); ++k) {
+    const ntk_regress_result *a = &e->outcomes[best].result, *b = &e->outcomes[k].result;
+    if (isnan(a->loo_accuracy) || isnan(b->loo_accuracy)) return 0;
+    if (b->loo_accuracy > a->loo_accuracy || (b->loo_accuracy == a->loo_accuracy && b->loo_error < a->loo_error)) {
+      best = k;
+    }
+  }
+  return best;
+}
+
+static double rate(const evaluation *e) {
+  double seconds = e->train_report.seconds + e->test_report.seconds;
+  return (double)(e->train_report.pairs_computed + e->test_report.pairs_computed) / seconds;
+}
+
+static void describe_output(const evaluation *e, size_t k, cli_json *json) {
+  const outcome *o = &e->outcomes[k];
+  ntk_output output = ntk_plan_output(e->plan, k);
+  cli_json_text(json, "name", output.name);
+  cli_json_text(json, "kernel", output.kernel == NTK_KERNEL_NNGP ? "nngp" : "ntk");
+  cli_json_integer(json, "depth", output.depth);
+  cli_json_integer(json, "pool", output.pool);
+  cli_solve_json(json, &o->result);
+  cli_json_real(json, "seconds", o->result.seconds);
+  cli_json_text(json, "train_kernel", o->train_kernel);
+  cli_json_text(json, "test_kernel", o->test_kernel);
+  cli_json_text(json, "test_diagonal", o->test_diagonal);
+}
+
+static void describe_data(cli_json *json, const char *key, const ntk_dataset *data) {
+  cli_json child = cli_json_open();
+  cli_json_text(&child, "data", ntk_dataset_spec(data));
+  cli_json_text(&child, "hash", ntk_dataset_hash(data));
+  cli_json_integer(&child, "count", ntk_dataset_count(data));
+  cli_json_integer(&child, "classes", ntk_dataset_classes(data));
+  cli_json_object(json, key, &child);
+}
+
+static void describe_times(const evaluation *e, cli_json *json) {
+  cli_json times = cli_json_open();
+  cli_json_real(&times, "train_kernel", e->train_report.seconds);
+  cli_json_real(&times, "test_kernel", e->test_report.seconds);
+  cli_json_real(&times, "regression", e->solved);
+  cli_json_real(json, "seconds", cli_now() - e->started);
+  cli_json_object(json, "timings", &times);
+  cli_json_integer(json, "pairs", e->train_report.pairs + e->test_report.pairs);
+  cli_json_integer(json, "pairs_resumed", e->train_report.pairs_resumed + e->test_report.pairs_resumed);
+  cli_json_integer(json, "pairs_recomputed", e->train_report.pairs_recomputed + e->test_report.pairs_recomputed);
+  cli_json_real(json, "pairs_per_second", rate(e));
+  cli_json_real(json, "entry_layers_per_second", rate(e) * ntk_plan_cost(e->plan).entry_layers);
+}
+
+static cli_json describe(const evaluation *e) {
+  cli_json json = cli_json_open();
+  size_t best = selected(e);
+  cli_json_text(&json, "verb", "eval");
+  cli_json_text(&json, "version", ntk_version());
+  cli_json_text(&json, "network", ntk_plan_network_text(e->plan));
+  cli_json_text(&json, "preset", ntk_plan_preset(e->plan));
+  cli_json_real(&json, "scale", ntk_plan_scale(e->plan));
+  cli_json_text(&json, "precision", ntk_plan_precision(e->plan) == NTK_F64 ? "f64" : "f32");
+  cli_json_text(&json, "preprocess", ntk_dataset_preprocess_text(e->train));
+  cli_json_bool(&json, "unit_diagonal", e->settings->solve.unit_diagonal);
+  cli_json_text(&json, "targets", e->settings->solve.targets ? "centred" : "one-hot");
+  describe_data(&json, "train", e->train);
+  describe_data(&json, "test", e->test);
+  cli_json_text(&json, "selected", ntk_plan_output(e->plan, best).name);
+  cli_solve_json(&json, &e->outcomes[best].result);
+  describe_times(e, &json);
+  cli_json_list(&json, "outputs");
+  for (size_t k = 0; k < ntk_plan_output_count(e->plan); ++k) {
+    cli_json child = cli_json_open();
+    describe_output(e, k, &child);
+    cli_json_append(&json, "outputs", &child);
+  }
+  return json;
+}
+
+static void print_kernel_line(const char *name, const ntk_gram_report *report) {
+  printf("%-13s%s pairs in %s", name, cli_format_count(report->pairs_computed).text,
+         cli_format_seconds(report->seconds).text);
+  if (report->pairs_computed > 0) {
+    printf(", %s pairs/s, %.2e entry-layers/s", cli_format_rate((double)report->pairs_computed / report->seconds).text,
+           report->entry_layers_per_second);
+  }
+  if (report->pairs_resumed > 0) printf(" (%s pairs were there)", cli_format_count(report->pairs_resumed).text);
+  putchar('\n');
+}
+
+static void print_people(const evaluation *e) {
+  size_t outputs = ntk_plan_output_count(e->plan);
+  printf("network      %s\n", ntk_plan_network_text(e->plan));
+  printf("training     %s, %s records\n", ntk_dataset_spec(e->train),
+         cli_format_count(ntk_dataset_count(e->train)).text);
+  printf("test         %s, %s records\n", ntk_dataset_spec(e->test), cli_format_count(ntk_dataset_count(e->test)).text);
+  print_kernel_line("train kernel", &e->train_report);
+  print_kernel_line("test kernel", &e->test_report);
+  printf("regression   %s\n\n", cli_format_seconds(e->solved).text);
+  printf("%-24s %10s %12s %14s\n", "output", "accuracy", "ridge", "leave-one-out");
+  for (size_t k = 0; k < outputs; ++k) {
+    const ntk_regress_result *result = &e->outcomes[k].result;
+    printf("%-24s %10s %12.4g %14s\n", ntk_plan_output(e->plan, k).name, cli_format_percent(result->accuracy).text,
+           result->ridge, cli_format_percent(result->loo_accuracy).text);
+  }
+  if (outputs > 1) printf("chosen without test data: %s\n", ntk_plan_output(e->plan, selected(e)).name);
+  printf("\nmatrices     %s\n             %s\n", e->outcomes[0].train_kernel, e->outcomes[0].test_kernel);
+  if (outputs > 1) printf("             and so on for each output, see %s\n", e->report_path);
+  printf("report       %s\n", e->report_path);
+}
+
+static int work(evaluation *e) {
+  CLI_TRY(cli_compute_open(&e->settings->compute, &e->context));
+  CLI_TRY(open_data(e));
+  CLI_TRY(cli_model_plan(&e->settings->model, ntk_dataset_shape(e->train), &e->plan));
+  CLI_TRY(name_files(e));
+  announce(e);
+  CLI_TRY(compute_kernels(e));
+  CLI_TRY(solve_all(e));
+  cli_json json = describe(e);
+  int code = cli_json_write(&json, e->report_path);
+  cli_progress_pause();
+  if (code == CLI_EXIT_OK && e->settings->json) code = cli_json_print(&json);
+  if (code == CLI_EXIT_OK && !e->settings->json) print_people(e);
+  cli_json_close(&json);
+  return code;
+}
+
+static void release(evaluation *e) {
+  for (size_t k = 0; e->outcomes && k < ntk_plan_output_count(e->plan); ++k) {
+    free(e->outcomes[k].train_kernel);
+    free(e->outcomes[k].test_kernel);
+    free(e->outcomes[k].test_diagonal);
+    ntk_regress_result_free(&e->outcomes[k].result);
+  }
+  free(e->outcomes);
+  free(e->train_path);
+  free(e->test_path);
+  free(e->diagonal_path);
+  free(e->report_path);
+  ntk_plan_free(e->plan);
+  ntk_dataset_free(e->train);
+  ntk_dataset_free(e->test);
+  cli_compute_close(e->context);
+}
+
+static int run(const void *raw) {
+  const settings *s = raw;
+  evaluation e = {.settings = s, .started = cli_now()};
+  if (s->resume && s->overwrite) return cli_usage("eval", "--resume and --overwrite exclude each other");
+  int code = work(&e);
+  bool stopped = code > CLI_EXIT_SIGNAL;
+  bool halfway = code == CLI_EXIT_STATUS + NTK_ERROR_IO && e.train_report.pairs_computed > 0;
+  if (stopped || halfway) cli_print_resume_hint(stopped ? "interrupted" : "stopped");
+  if (code == CLI_EXIT_STATUS + NTK_ERROR_NUMERIC) {
+    cli_note("the matrices are finished: add --resume and another --ridge to repeat the regression alone");
+  }
+  release(&e);
+  return code;
+}
+
+static const cli_option data_options[] = {
+    {"train", "DATA", CLI_TEXT, offsetof(settings, train), 0, 0, true, "the labelled training set (`ntk help`)"},
+    {"test", "DATA", CLI_TEXT, offsetof(settings, test), 0, 0, true,
+     "the test set; without labels there is no accuracy"},
+    {"preprocess", CLI_PREPROCESS_CHOICES, CLI_CHOICE, offsetof(settings, preprocess), 0, 0, false,
+     "standard: per channel, minus mean, over deviation, of the training set (default for image sets); unit: each "
+     "record "
+     "over its norm; none (default for npy)"},
+    {0}};
+
+static const cli_option output_options[] = {
+    {"out", "DIR", CLI_TEXT, offsetof(settings, out), 0, 0, false,
+     "folder for train.npy, test.npy (test x train), test-diagonal.npy and report.json; ntk-out (default)"},
+    {"resume", NULL, CLI_FLAG, offsetof(settings, resume), 0, 0, false,
+     "keep the finished tiles in DIR; only what is missing is computed. Refused for another network, data or "
+     "precision"},
+    {"overwrite", NULL, CLI_FLAG, offsetof(settings, overwrite), 0, 0, false, "replace the matrices in DIR"},
+    {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false,
+     "print one JSON object (accuracy in 0..1, ridge, seconds, outputs, ...) and nothing else on stdout"},
+    {0}};
+
+static const settings defaults = {.model = CLI_MODEL_DEFAULTS,
+                                  .compute = CLI_COMPUTE_DEFAULTS,
+                                  .out = "ntk-out",
+                                  .preprocess = CLI_PREPROCESS_BY_DATA};
+
+const cli_verb cli_verb_eval = {
+    .name = "eval",
+    .summary = "kernel matrices, regression and accuracy in one go",
+    .description =
+        "Computes the kernel matrix of the training set and that of test against training set, solves the\n"
+        "ridge regression on the labels and prints the accuracy on the test set. The matrices stay in a\n"
+        "folder as plain .npy files. --depths and --lap give many kernels from one pass over the pairs.",
+    .examples =
+        "  ntk eval --net '3*(conv3 relu) lap(4)' --train fashion-mnist:train~1000 --test fashion-mnist:test~1000\n"
+        "  ntk eval --net cntk-21-v --train cifar10:cifar:train[0:2000] --test cifar10:cifar:test --ridge 0 \\\n"
+        "           --targets centred --out cntk-21-v --json",
+    .groups = {{"what to compute", cli_model_options, offsetof(settings, model)},
+               {"data", data_options, 0},
+               {"regression", cli_solve_options, offsetof(settings, solve)},
+               {"output", output_options, 0},
+               {"how to compute", cli_compute_options, offsetof(settings, compute)},
+               {0}},
+    .defaults = &defaults,
+    .settings_size = sizeof defaults,
+    .run = run,
+};

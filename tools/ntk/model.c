@@ -1,0 +1,74 @@
+#include <string.h>
+
+#include "tools/ntk/cli.h"
+
+#define ISA_CHOICES "auto|avx512|avx2|baseline"
+
+const cli_option cli_compute_options[] = {
+    {"threads", "N", CLI_INTEGER, offsetof(cli_compute, threads), 0, 1024, false,
+     "worker threads; 0: all cores (default)"},
+    {"memory", "SIZE", CLI_BYTES, offsetof(cli_compute, memory), 16 << 20, 1e18, false,
+     "working memory for tiles, e.g. 4GiB; 512MiB (default). The data set comes on top"},
+    {"isa", ISA_CHOICES, CLI_CHOICE, offsetof(cli_compute, isa), 0, 0, false,
+     "instruction set of the inner loops; auto (default): the best of this machine"},
+    {"progress", "auto|none|json", CLI_CHOICE, offsetof(cli_compute, progress), 0, 0, false,
+     "auto (default): a bar when stderr is a terminal; json: one JSON object a line on stderr"},
+    {0}};
+
+const cli_option cli_model_options[] = {
+    {"net", "NET", CLI_TEXT, offsetof(cli_model, net), 0, 0, true,
+     "the network's text or the name of a preset (`ntk net --presets`)"},
+    {"kernel", "ntk|nngp|both", CLI_CHOICE, offsetof(cli_model, kernel), 0, 0, false,
+     "ntk (default; nngp for the presets cnngp-...), the Gaussian-process kernel nngp, or both from one pass"},
+    {"precision", "f32|f64", CLI_CHOICE, offsetof(cli_model, precision), 0, 0, false,
+     "f32 (default): within 1e-6 of the exact value; f64: float64 throughout"},
+    {"depths", "D,D,..", CLI_LIST, offsetof(cli_model, depths), 1, 100000, false,
+     "one matrix for each number of activations, all from one pass; the network must repeat one block"},
+    {"lap", "C,C,..", CLI_LIST, offsetof(cli_model, pools), 0, 100000, false,
+     "one matrix for each local average pooling lap(c), all from one pass, in place of the readout"},
+    {0}};
+
+int cli_compute_open(const cli_compute *compute, ntk_context **out) {
+  char isa[16];
+  CLI_TRY(cli_check(ntk_context_create(out)));
+  cli_signals_context(*out);
+  CLI_TRY(cli_check(ntk_context_set_threads(*out, (int)compute->threads)));
+  CLI_TRY(cli_check(ntk_context_set_memory(*out, compute->memory)));
+  CLI_TRY(cli_check(ntk_context_set_isa(*out, cli_choice_name(ISA_CHOICES, compute->isa, isa, sizeof isa))));
+  cli_progress_start(*out, compute->progress);
+  return CLI_EXIT_OK;
+}
+
+void cli_compute_close(ntk_context *context) {
+  cli_progress_pause();
+  cli_signals_context(NULL);
+  ntk_context_free(context);
+}
+
+/* What the user asked for, else what the network's name promises. */
+static int kernels(const cli_model *model, const ntk_network *network) {
+  const char *preset = ntk_network_preset(network);
+  if (model->kernel >= 0) return model->kernel + 1;
+  return preset && strncmp(preset, "cnngp-", 6) == 0 ? NTK_KERNEL_NNGP : NTK_KERNEL_NTK;
+}
+
+int cli_model_plan_network(const cli_model *model, const ntk_network *network, ntk_shape shape, ntk_plan **out) {
+  ntk_plan_options options = {.kernels = kernels(model, network), .precision = (ntk_precision)model->precision};
+  if (model->depths.count) {
+    options.depths = model->depths.values;
+    options.depth_count = model->depths.count;
+  }
+  if (model->pools.count) {
+    options.pools = model->pools.values;
+    options.pool_count = model->pools.count;
+  }
+  return cli_check(ntk_plan_create(network, shape, &options, out));
+}
+
+int cli_model_plan(const cli_model *model, ntk_shape shape, ntk_plan **out) {
+  ntk_network *network = NULL;
+  CLI_TRY(cli_check(ntk_network_parse(model->net, &network)));
+  int code = cli_model_plan_network(model, network, shape, out);
+  ntk_network_free(network);
+  return code;
+}
