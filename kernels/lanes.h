@@ -38,6 +38,9 @@ INLINE vec vec_shift_down(vec v, mask keep) {
 }
 INLINE vec vec_permute(vec v, const real_bits *index) { return _mm512_permutexvar_pd(_mm512_loadu_si512(index), v); }
 INLINE mask vec_greater(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ); }
+INLINE mask bits_differ(const real_bits *a, const real_bits *b) {
+  return _mm512_cmpneq_epi64_mask(_mm512_loadu_si512(a), _mm512_loadu_si512(b));
+}
 #else
 #define LANES 16
 typedef __m512 vec;
@@ -52,6 +55,9 @@ INLINE vec vec_shift_down(vec v, mask keep) {
 }
 INLINE vec vec_permute(vec v, const real_bits *index) { return _mm512_permutexvar_ps(_mm512_loadu_si512(index), v); }
 INLINE mask vec_greater(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+INLINE mask bits_differ(const real_bits *a, const real_bits *b) {
+  return _mm512_cmpneq_epi32_mask(_mm512_loadu_si512(a), _mm512_loadu_si512(b));
+}
 #endif
 INLINE vec vec_set(real a) { return AVX(set1)(a); }
 INLINE vec vec_load(const real *p) { return AVX(load)(p); }
@@ -106,6 +112,11 @@ INLINE mask vec_greater(vec a, vec b) {
 #else
   return a > b;
 #endif
+}
+INLINE mask bits_differ(const real_bits *a, const real_bits *b) {
+  mask m;
+  for (int l = 0; l < LANES; l++) m[l] = -(real_bits)(a[l] != b[l]);
+  return m;
 }
 INLINE vec vec_abs(vec a) { return (vec)((mask)a & (((mask){0} + 1) << (8 * sizeof(real) - 1) ^ ~(mask){0})); }
 INLINE vec vec_sqrt(vec a) {

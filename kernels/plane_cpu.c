@@ -15,6 +15,8 @@
 #define CONCAT2(a, b, c) a##b##c
 #define CONCAT(a, b, c) CONCAT2(a, b, c)
 
+/* Vectors a row on the fast path: constant sizes, so that the arrays live in registers. */
+enum { MAX_FAST = 4 };
 enum { MAX_NV = NTK_MAX_SIDE / (LANES > 2 ? 2 : LANES), HALO = NTK_MAX_SIDE };
 
 /* Everything that stays the same within one tile. */
@@ -34,7 +36,7 @@ typedef struct tile_state {
   real *accumulators;    /* [tap][pool][2][LANES] */
   mask up, down, mid[4]; /* interleaved order: which neighbours a filter may add */
   int aligned;           /* all of mid are full */
-  double risk, risk_weight;
+  vec risk, risk_weight; /* note_risk */
 } tile_state;
 
 INLINE int row_position(const tile_state *t, int r) { return r + 1 + (t->seam >= 0 && r >= t->seam); }
@@ -110,49 +112,39 @@ INLINE vec column_sum(const tile_state *t, const ntk_program_layer *layer, const
   return sum;
 }
 
-/* Adds a row of S and T to the accumulators of a tap. */
-static void pool_row(const tile_state *t, int tap, int r, const vec *s, const vec *tt) {
+/* Adds a row of S and T, weighted, to the accumulators of a tap. */
+INLINE void pool_row(const int NV, const tile_state *t, int tap, int r, const vec *s, const vec *tt) {
   const ntk_program *p = t->program;
-  int partner = ntk_axis_partner(r, p->height, t->a);
+  const int partner = ntk_axis_partner(r, p->height, t->a);
   for (int q = 0; q < p->pool_count; q++) {
     const ntk_program_pool *pool = &p->pools[q];
-    real *acc = t->accumulators + ((size_t)tap * p->pool_count + q) * 2 * LANES;
     if (pool->flatten && (t->a != 0 || t->b != 0)) continue;
+    real *acc = t->accumulators + ((size_t)tap * p->pool_count + q) * 2 * LANES;
+    const real *weights = t->col_weights + (size_t)q * t->g.row;
+    vec row_weight = vec_set(pool->row_weights ? (real)pool->row_weights[r * p->height + partner] : 1);
     vec sum_s = vec_zero(), sum_t = vec_zero();
-    if (pool->flatten || pool->uniform) {
-      for (int k = 0; k < t->g.nv; k++) sum_s = sum_s + s[k], sum_t = sum_t + tt[k];
-    } else {
-      const real *weights = t->col_weights + (size_t)q * t->g.row;
-      vec row_weight = vec_set((real)pool->row_weights[r * p->height + partner]);
-      for (int k = 0; k < t->g.nv; k++) {
-        vec weight = vec_load(weights + k * LANES);
-        sum_s = vec_fma(weight, s[k], sum_s);
-        sum_t = vec_fma(weight, tt[k], sum_t);
-      }
-      sum_s = sum_s * row_weight, sum_t = sum_t * row_weight;
+    UNROLL for (int k = 0; k < NV; k++) {
+      vec weight = vec_load(weights + k * LANES);
+      sum_s = vec_fma(weight, s[k], sum_s);
+      sum_t = vec_fma(weight, tt[k], sum_t);
     }
-    vec_store(acc, vec_load(acc) + sum_t);
-    vec_store(acc + LANES, vec_load(acc + LANES) + sum_s);
+    vec_store(acc, vec_fma(row_weight, sum_t, vec_load(acc)));
+    vec_store(acc + LANES, vec_fma(row_weight, sum_s, vec_load(acc + LANES)));
   }
 }
 
-/* Estimates the error that rounding leaves in k0 of the first ReLU, weighted by the entries' size (docs/accuracy.md).
- */
-static void note_risk(tile_state *t, int r, int k, vec v, vec m, vec q) {
-  real weight[LANES] __attribute__((aligned(64))), deficit[LANES] __attribute__((aligned(64)));
-  real root[LANES] __attribute__((aligned(64)));
-  int row = t->g.row, partner = ntk_axis_partner(r, t->program->height, t->a);
-  const real_bits *hx = t->x_hash + (size_t)r * row + k * LANES;
-  const real_bits *hz = t->z_hash + (size_t)partner * row + k * LANES;
-  vec_store(weight, v), vec_store(deficit, m), vec_store(root, q);
-  double sum = 0, risk = 0;
-  for (int l = 0; l < LANES; l++) {
-    sum += weight[l];
-    if (deficit[l] < (real)1e-2 && (hx[l] != hz[l] || !t->g.few))
-      risk += weight[l] * (deficit[l] > NTK_DUAL_SNAP ? 1.5e-8 / root[l] : 3e-4);
-  }
-  t->risk_weight += sum;
-  t->risk += risk;
+/* Sums up the error that rounding leaves in k0 of the first ReLU, weighted by the entries' size (docs/accuracy.md):
+ * about 1.5e-8 / q where S carries float32 noise, nothing where the two patches are proportional (then snapping was
+ * right). */
+INLINE void note_risk(tile_state *t, int r, int k, vec v, vec m, vec q) {
+  size_t x = (size_t)r * t->g.row + k * LANES;
+  size_t z = (size_t)ntk_axis_partner(r, t->program->height, t->a) * t->g.row + k * LANES;
+  mask risky = vec_greater(vec_set((real)1e-2), m);
+  if (t->g.few) risky = mask_and(risky, bits_differ(t->x_hash + x, t->z_hash + z));
+  mask noisy = vec_greater(m, vec_set((real)NTK_DUAL_SNAP));
+  vec error = vec_select(noisy, vec_set((real)1.5e-8) / q, vec_set((real)3e-4));
+  t->risk = vec_add(t->risk, vec_keep(vec_mul(v, error), risky));
+  t->risk_weight = vec_add(t->risk_weight, v);
 }
 
 /* The dual of one row: s, tt (in: pre-activation S and T; out: v k1 and T k0). */
@@ -230,7 +222,7 @@ static void layer_any(tile_state *t, int l, int from, int to) {
     if (layer->relu) activate_row(t, layer, r, s, tt);
     if (layer->rescale != 1)
       for (int k = 0; k < t->g.nv; k++) s[k] = s[k] * rescale, tt[k] = tt[k] * rescale;
-    if (layer->tap >= 0) pool_row(t, layer->tap, r, s, tt);
+    if (layer->tap >= 0) pool_row(t->g.nv, t, layer->tap, r, s, tt);
     if (!next) continue;
     if (next->trained)
       for (int k = 0; k < t->g.nv; k++) tt[k] = tt[k] + s[k];
@@ -238,22 +230,27 @@ static void layer_any(tile_state *t, int l, int from, int to) {
   }
 }
 
-/* ---- one layer, the fast way: 3x3, zero padding, ReLU, trained, no bias, no tap
- * ---------------------------------------- */
+/* ---- one layer, the fast way: 3x3, zero padding, ReLU, no bias
+ * --------------------------------------------------------- */
 
-INLINE int layer_is_fast(const ntk_program *p, const layout *g, int l) {
-  if (l + 1 >= p->layer_count || !g->interleaved) return 0;
-  const ntk_program_layer *a = &p->layers[l], *b = a + 1;
-  return a->rows == 3 && b->cols == 3 && a->relu && !a->signed_rho && a->tap < 0 && a->bias == 0 && a->rescale == 1 &&
-         b->trained;
+/* FIRST: signed correlations. MIDDLE: the steady state. LAST: pooled instead of stored. */
+enum { FIRST, MIDDLE, LAST, SLOW };
+
+static int layer_kind(const ntk_program *p, const layout *g, int l) {
+  const ntk_program_layer *layer = &p->layers[l], *next = l + 1 < p->layer_count ? layer + 1 : NULL;
+  if (!g->interleaved || layer->rows != 3 || !layer->relu || layer->bias != 0 || layer->rescale != 1) return SLOW;
+  if (!next) return layer->tap >= 0 && !layer->signed_rho ? LAST : SLOW;
+  if (next->cols != 3 || !next->trained || layer->tap >= 0) return SLOW;
+  return layer->signed_rho ? FIRST : MIDDLE;
 }
 
-/* D, m and q of a row, from its h rows. */
-INLINE void row_deficit(const int NV, const real *h, const real *x, const real *z, vec *s, vec *d, vec *m, vec *q) {
+/* S, D, m and q of a row, from its h rows. */
+INLINE void row_deficit(const int NV, const int KIND, const real *h, const real *x, const real *z, vec *s, vec *d,
+                        vec *m, vec *q) {
   const int row = NV * LANES;
   UNROLL for (int k = 0; k < NV; k++) {
     s[k] = vec_load(h + k * LANES) + vec_load(h - row + k * LANES) + vec_load(h + row + k * LANES);
-    d[k] = vec_fms(vec_load(x + k * LANES), vec_load(z + k * LANES), s[k]);
+    d[k] = vec_fms(vec_load(x + k * LANES), vec_load(z + k * LANES), KIND == FIRST ? vec_abs(s[k]) : s[k]);
     m[k] = d[k] * vec_load(x + row + k * LANES) * vec_load(z + row + k * LANES);
     q[k] = vec_sqrt_where(m[k], vec_greater(m[k], vec_set((real)NTK_DUAL_SNAP)));
   }
@@ -261,63 +258,81 @@ INLINE void row_deficit(const int NV, const real *h, const real *x, const real *
 
 /* The sweep is software-pipelined by one row, so that the square roots of row r + 1 run beside the polynomials of row
  * r. */
-INLINE void layer_fast(const int NV, const int NTK, const int WIDE, const int ALIGNED, tile_state *t, int norm,
-                       const real *h_s, const real *h_t, real *out_s, real *out_t) {
+INLINE void layer_fast(const int NV, const int NTK, const int WIDE, const int ALIGNED, const int KIND, tile_state *t,
+                       const ntk_program_layer *layer, const real *h_s, const real *h_t, real *out_s, real *out_t) {
   const int row = NV * LANES, height = t->program->height;
   (void)WIDE; /* float64 has one pair of polynomials */
   const int partner = ntk_axis_partner(t->first_row, height, t->a);
-  const real *x = t->x_norms + ((size_t)norm * height + t->first_row) * 2 * row;
-  const real *z = t->z_norms + ((size_t)norm * height + partner) * 2 * row;
+  const real *x = t->x_norms + ((size_t)layer->norm * height + t->first_row) * 2 * row;
+  const real *z = t->z_norms + ((size_t)layer->norm * height + partner) * 2 * row;
   const int last = t->first_row + t->rows - 1;
   size_t at = (size_t)row_position(t, t->first_row) * row;
-  vec s[NV], d[NV], m[NV], q[NV];
-  row_deficit(NV, h_s + at, x, z, s, d, m, q);
+  vec s[MAX_FAST], d[MAX_FAST], m[MAX_FAST], q[MAX_FAST];
+  row_deficit(NV, KIND, h_s + at, x, z, s, d, m, q);
   for (int r = t->first_row; r <= last; r++) {
-    vec s_next[NV], d_next[NV], m_next[NV], q_next[NV], p[NV], poly[NV], tt[NV];
+    vec s_next[MAX_FAST], d_next[MAX_FAST], m_next[MAX_FAST], q_next[MAX_FAST];
+    vec p[MAX_FAST], poly[MAX_FAST], tt[MAX_FAST];
+    if (KIND == FIRST && NTK && !NTK_REAL_F64)
+      UNROLL for (int k = 0; k < NV; k++)
+          note_risk(t, r, k, vec_load(x + k * LANES) * vec_load(z + k * LANES), m[k], q[k]);
     /* after the last row the loads repeat it: harmless, and the loop stays free of branches */
     const int step = r < last, cross = r + 1 == t->seam;
     size_t at_next = at + (step ? row : 0) + (cross && step ? row : 0);
     x += step ? 2 * row : 0;
     z += step ? 2 * row : 0;
     z -= cross && step ? (size_t)height * 2 * row : 0;
-    row_deficit(NV, h_s + at_next, x, z, s_next, d_next, m_next, q_next);
+    row_deficit(NV, KIND, h_s + at_next, x, z, s_next, d_next, m_next, q_next);
     NTK_DUAL_S(poly, m, NV, WIDE);
     if (NTK) NTK_DUAL_P(p, m, NV, WIDE);
-    UNROLL for (int k = 0; k < NV; k++) s[k] = vec_fma(d[k] * q[k], poly[k], s[k]);
-    if (NTK) {
-      UNROLL for (int k = 0; k < NV; k++) {
-        const real *h = h_t + at + k * LANES;
-        vec sum = vec_load(h) + vec_load(h - row) + vec_load(h + row);
-        tt[k] = vec_fma(sum, vec_fnma(q[k], p[k], vec_set(1)), s[k]);
-      }
+    mask positive[MAX_FAST];
+    UNROLL for (int k = 0; k < NV; k++) {
+      if (KIND == FIRST) positive[k] = vec_greater(s[k], vec_zero()), s[k] = vec_keep(s[k], positive[k]);
+      s[k] = vec_fma(d[k] * q[k], poly[k], s[k]);
+      if (!NTK) continue;
+      const real *h = h_t + at + k * LANES;
+      vec sum = vec_load(h) + vec_load(h - row) + vec_load(h + row), k0 = vec_fnma(q[k], p[k], vec_set(1));
+      if (KIND == FIRST) k0 = vec_select(positive[k], k0, vec_mul(q[k], p[k]));
+      tt[k] = KIND == LAST ? vec_mul(sum, k0) : vec_fma(sum, k0, s[k]);
     }
-    row_sum3(NV, ALIGNED, t, s, out_s + at);
-    if (NTK) row_sum3(NV, ALIGNED, t, tt, out_t + at);
+    if (KIND == LAST) {
+      pool_row(NV, t, layer->tap, r, s, NTK ? tt : s);
+    } else {
+      row_sum3(NV, ALIGNED, t, s, out_s + at);
+      if (NTK) row_sum3(NV, ALIGNED, t, tt, out_t + at);
+    }
     at = at_next;
     UNROLL for (int k = 0; k < NV; k++) s[k] = s_next[k], d[k] = d_next[k], m[k] = m_next[k], q[k] = q_next[k];
   }
 }
 
-#define FAST_CASE(nv, ntk, wide, aligned)                                                                       \
-  __attribute__((noinline)) static void fast_##nv##ntk##wide##aligned(tile_state *t, int l, int from, int to) { \
-    layer_fast(nv, ntk, wide, aligned, t, t->program->layers[l].norm, t->h_s[from], t->h_t[from], t->h_s[to],   \
-               t->h_t[to]);                                                                                     \
+/* One function per row length, kernel, polynomial degree, alignment and kind; looked up in fast_table. */
+#define FAST_CASE(nv, ntk, wide, aligned, kind)                                                                       \
+  __attribute__((noinline)) static void fast_##nv##ntk##wide##aligned##kind(tile_state *t, int l, int from, int to) { \
+    layer_fast(nv, ntk, wide, aligned, kind, t, &t->program->layers[l], t->h_s[from], t->h_t[from], t->h_s[to],       \
+               t->h_t[to]);                                                                                           \
   }
-#define FAST_CASES(nv)                                                                                               \
-  FAST_CASE(nv, 0, 0, 0)                                                                                             \
-  FAST_CASE(nv, 0, 0, 1) FAST_CASE(nv, 0, 1, 0) FAST_CASE(nv, 0, 1, 1) FAST_CASE(nv, 1, 0, 0) FAST_CASE(nv, 1, 0, 1) \
-      FAST_CASE(nv, 1, 1, 0) FAST_CASE(nv, 1, 1, 1)
-FAST_CASES(1)
-FAST_CASES(2)
-FAST_CASES(4)
+#define FAST_KINDS(nv, ntk, wide, aligned)  \
+  FAST_CASE(nv, ntk, wide, aligned, FIRST)  \
+  FAST_CASE(nv, ntk, wide, aligned, MIDDLE) \
+  FAST_CASE(nv, ntk, wide, aligned, LAST)
+#define FAST_ALL(nv)                                                                              \
+  FAST_KINDS(nv, 0, 0, 0)                                                                         \
+  FAST_KINDS(nv, 0, 0, 1) FAST_KINDS(nv, 0, 1, 0) FAST_KINDS(nv, 0, 1, 1) FAST_KINDS(nv, 1, 0, 0) \
+      FAST_KINDS(nv, 1, 0, 1) FAST_KINDS(nv, 1, 1, 0) FAST_KINDS(nv, 1, 1, 1)
+FAST_ALL(1)
+FAST_ALL(2)
+FAST_ALL(4)
 
 typedef void (*layer_function)(tile_state *t, int l, int from, int to);
-#define FAST_ROW(nv)                                                                                                \
-  {                                                                                                                 \
-    fast_##nv##000, fast_##nv##001, fast_##nv##010, fast_##nv##011, fast_##nv##100, fast_##nv##101, fast_##nv##110, \
-        fast_##nv##111                                                                                              \
+#define FAST_ENTRY(nv, ntk, wide, aligned) \
+  { fast_##nv##ntk##wide##aligned##FIRST, fast_##nv##ntk##wide##aligned##MIDDLE, fast_##nv##ntk##wide##aligned##LAST }
+#define FAST_ROW(nv)                                                                                            \
+  {                                                                                                             \
+    {{FAST_ENTRY(nv, 0, 0, 0), FAST_ENTRY(nv, 0, 0, 1)}, {FAST_ENTRY(nv, 0, 1, 0), FAST_ENTRY(nv, 0, 1, 1)}}, { \
+      {FAST_ENTRY(nv, 1, 0, 0), FAST_ENTRY(nv, 1, 0, 1)}, { FAST_ENTRY(nv, 1, 1, 0), FAST_ENTRY(nv, 1, 1, 1) }  \
+    }                                                                                                           \
   }
-static const layer_function fast_table[3][8] = {FAST_ROW(1), FAST_ROW(2), FAST_ROW(4)};
+static const layer_function fast_table[3][2][2][2][3] = {FAST_ROW(1), FAST_ROW(2), FAST_ROW(4)};
 
 /* ---- a tile and a pair
  * ------------------------------------------------------------------------------------------------ */
@@ -385,10 +400,11 @@ static void run_tile(tile_state *t, const ntk_tile *tile, double *sums) {
   for (int r = t->first_row; r < t->first_row + t->rows; r++) input_row(t, r);
   int from = 0, nv_index = t->g.nv == 1 ? 0 : t->g.nv == 2 ? 1 : 2;
   for (int l = 0; l < p->layer_count; l++, from = !from) {
-    if (layer_is_fast(p, &t->g, l))
-      fast_table[nv_index][p->want_ntk * 4 + (p->wide != 0) * 2 + t->aligned](t, l, from, !from);
-    else
+    int kind = layer_kind(p, &t->g, l);
+    if (kind == SLOW)
       layer_any(t, l, from, !from);
+    else
+      fast_table[nv_index][p->want_ntk][p->wide != 0][t->aligned][kind](t, l, from, !from);
   }
   for (int k = 0; k < outputs; k++) sums[k] += vec_sum(vec_load(t->accumulators + (size_t)k * LANES));
 }
@@ -414,11 +430,10 @@ static void enter_columns(tile_state *t, int b, const void *z, real *rotated) {
     t->z_hash = (const real_bits *)to;
   }
   for (int q = 0; q < p->pool_count; q++) {
-    const ntk_program_pool *pool = &p->pools[q];
-    if (pool->flatten || pool->uniform) continue;
+    const double *weights = p->pools[q].col_weights;
     for (int j = 0; j < p->width; j++)
       t->col_weights[(size_t)q * t->g.row + lane_of(&t->g, j)] =
-          (real)pool->col_weights[j * p->width + ntk_axis_partner(j, p->width, b)];
+          weights ? (real)weights[j * p->width + ntk_axis_partner(j, p->width, b)] : 1;
   }
 }
 
@@ -448,6 +463,7 @@ static size_t scratch_bytes(const ntk_program *p) {
 static double pair(const ntk_program *p, const void *x, const void *z, const void *products, void *scratch,
                    double *sums) {
   tile_state t = {.program = p, .g = layout_of(p), .products = products};
+  t.risk = t.risk_weight = vec_zero();
   scratch_plan sizes = plan_scratch(p);
   real *at = scratch;
   for (int k = 0; k < 2; k++) {
@@ -473,7 +489,8 @@ static double pair(const ntk_program *p, const void *x, const void *z, const voi
     run_tile(&t, &p->tiles[k], sums);
   }
   for (int k = 0; k < outputs; k++) sums[k] = ldexp(sums[k], exponent);
-  return t.risk_weight > 0 ? t.risk / t.risk_weight : 0;
+  double weight = vec_sum(t.risk_weight);
+  return weight > 0 ? vec_sum(t.risk) / weight : 0;
 }
 
 #if NTK_REAL_F64

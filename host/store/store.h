@@ -17,9 +17,10 @@ typedef struct ntk_store ntk_store;
 typedef struct ntk_store_options {
   size_t count;               /* number of matrices */
   const char *const *paths;   /* count paths */
-  const char *const *manifests; /* count JSON objects as text (host/gram writes them): what the matrix is. The keys "complete"
-                                   and "journal" are the store's own. Two manifests mean the same matrix iff their object
-                                   under the key "identity" is equal; everything else is information. */
+  const char *const *manifests; /* count JSON objects as text (host/gram writes them): what the matrix is. Two manifests mean
+                                   the same matrix iff their object under the key "identity" is equal; everything else is
+                                   information. The keys that the store adds (docs/store-format.md 3: "complete", "rows",
+                                   "tile" ...) are refused. */
   int64_t rows, columns;
   bool symmetric;             /* rows == columns; only tiles with tile_row <= tile_column are handed in; mirrored on disk */
   int64_t tile;               /* rows and columns of a tile (edge tiles are smaller) */
@@ -48,7 +49,7 @@ ntk_status ntk_store_flush(ntk_store *store);
 /* Flushes; if every tile is finished marks the manifest "complete": true. Then closes. NULL is allowed. */
 ntk_status ntk_store_close(ntk_store *store);
 
-/* Reads a manifest's text. *text is freed by the caller with free(). */
+/* Reads and checks the manifest of the matrix at `path` (the .npy file). *text is freed by the caller with free(). */
 ntk_status ntk_store_read_manifest(const char *path, char **text);
 
 /* Reads single entries of a stored matrix: values[k] = K[rows[k], columns[k]]. */

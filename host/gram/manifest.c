@@ -1,0 +1,100 @@
+#include "host/gram/manifest.h"
+
+#include <ntk/version.h>
+#include <string.h>
+
+#include "host/gram/plan.h"
+#include "host/status.h"
+
+static json_t *describe_data(const ntk_dataset *data) {
+  if (!data) return json_null();
+  ntk_shape shape = ntk_dataset_shape(data);
+  return json_pack("{s:s, s:s, s:I, s:[I,I,I]}", "hash", ntk_dataset_hash(data), "preprocess",
+                   ntk_dataset_preprocess_text(data), "count", (json_int_t)ntk_dataset_count(data), "shape",
+                   (json_int_t)shape.channels, (json_int_t)shape.height, (json_int_t)shape.width);
+}
+
+char *ntk_manifest_write(const ntk_plan *plan, size_t index, const char *isa, const ntk_dataset *rows,
+                         const ntk_dataset *columns) {
+  ntk_output output = ntk_plan_output(plan, index);
+  json_t *identity = json_pack(
+      "{s:s, s:s?, s:f, s:s, s:i, s:i, s:s, s:s, s:o, s:o}", "network", ntk_plan_network_text(plan), "preset",
+      ntk_plan_preset(plan), "scale", ntk_plan_scale(plan), "kernel", output.kernel == NTK_KERNEL_NTK ? "ntk" : "nngp",
+      "depth", output.depth, "pool", output.pool, "precision", ntk_plan_precision(plan) == NTK_F64 ? "f64" : "f32",
+      "isa", isa, "rows", describe_data(rows), "columns", describe_data(columns));
+  json_t *root = identity ? json_pack("{s:o, s:s, s:s, s:s, s:s, s:s?}", "identity", identity, "written_by",
+                                      "libntk " NTK_VERSION_STRING, "normalisation",
+                                      ntk_plan_preset(plan) ? "published convention of the preset (generic times scale)"
+                                                            : "generic",
+                                      "output", output.name, "rows_data", ntk_dataset_spec(rows), "columns_data",
+                                      columns ? ntk_dataset_spec(columns) : NULL)
+                          : NULL;
+  char *text = root ? json_dumps(root, JSON_REAL_PRECISION(17)) : NULL;
+  json_decref(root);
+  return text;
+}
+
+static const char *text_of(const json_t *object, const char *key) {
+  const char *text = json_string_value(json_object_get(object, key));
+  return text ? text : "";
+}
+
+static ntk_status open_data(const json_t *manifest, const char *spec_key, const json_t *described, ntk_dataset **out) {
+  const char *spec = text_of(manifest, spec_key);
+  ntk_preprocess *preprocess = NULL;
+  if (!*spec)
+    return ntk_fail(NTK_ERROR_ARGUMENT,
+                    "the matrix was made from data in memory: there is no file to read it from again");
+  NTK_TRY(ntk_dataset_open(spec, out));
+  ntk_status status = ntk_preprocess_parse(text_of(described, "preprocess"), &preprocess);
+  if (status == NTK_OK) status = ntk_dataset_preprocess(*out, preprocess);
+  ntk_preprocess_free(preprocess);
+  if (status == NTK_OK && strcmp(ntk_dataset_hash(*out), text_of(described, "hash")) != 0)
+    status =
+        ntk_fail(NTK_ERROR_MISMATCH, "%s has changed since the matrix was computed: bring the old data back", spec);
+  if (status != NTK_OK) {
+    ntk_dataset_free(*out);
+    *out = NULL;
+  }
+  return status;
+}
+
+static ntk_status rebuild_plan(const json_t *identity, ntk_shape shape, ntk_plan **plan) {
+  const char *preset = text_of(identity, "preset");
+  int depth = (int)json_integer_value(json_object_get(identity, "depth"));
+  int pool = (int)json_integer_value(json_object_get(identity, "pool"));
+  ntk_plan_options options = {.precision = NTK_F64};
+  options.kernels = strcmp(text_of(identity, "kernel"), "nngp") == 0 ? NTK_KERNEL_NNGP : NTK_KERNEL_NTK;
+  ntk_network *network = NULL;
+  NTK_TRY(ntk_network_parse(*preset ? preset : text_of(identity, "network"), &network));
+  /* as written first; the depth or the pool differ only where the matrix came from a sweep */
+  ntk_status status = ntk_plan_create(network, shape, &options, plan);
+  if (status == NTK_OK) {
+    ntk_output output = ntk_plan_output(*plan, 0);
+    if (output.depth != depth) options.depths = &depth, options.depth_count = 1;
+    if (output.pool != pool) options.pools = &pool, options.pool_count = 1;
+    if (options.depth_count || options.pool_count) {
+      ntk_plan_free(*plan);
+      *plan = NULL;
+      status = ntk_plan_create(network, shape, &options, plan);
+    }
+  }
+  ntk_network_free(network);
+  return status;
+}
+
+ntk_status ntk_manifest_rebuild(const json_t *manifest, ntk_plan **plan, ntk_dataset **rows, ntk_dataset **columns) {
+  const json_t *identity = json_object_get(manifest, "identity");
+  const json_t *row_data = json_object_get(identity, "rows"), *column_data = json_object_get(identity, "columns");
+  *plan = NULL, *rows = *columns = NULL;
+  if (!json_is_object(identity) || !json_is_object(row_data))
+    return ntk_fail(NTK_ERROR_CORRUPT, "the manifest lacks its identity: the matrix must be computed again");
+  ntk_status status = open_data(manifest, "rows_data", row_data, rows);
+  if (status == NTK_OK && json_is_object(column_data))
+    status = open_data(manifest, "columns_data", column_data, columns);
+  if (status == NTK_OK) status = rebuild_plan(identity, ntk_dataset_shape(*rows), plan);
+  if (status == NTK_OK) return NTK_OK;
+  ntk_dataset_free(*rows), ntk_dataset_free(*columns);
+  *rows = *columns = NULL;
+  return status;
+}
