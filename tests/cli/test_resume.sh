@@ -6,7 +6,7 @@
 
 # Long enough to be caught in the middle on this machine, whatever it is: the plainest build of the kernels, one thread,
 # small tiles, and as many images as take a second and a half.
-job=(gram --net '4*(conv3 relu) gap' --data npy:X.npy --threads 1 --isa baseline --precision f64 --tile 8)
+job=(gram --net '4*(conv3 relu) gap' --data npy:X.npy --threads 1 --isa baseline --precision f64 --tile 4)
 count=12
 elapsed=0
 while [ $elapsed -lt 1500 ]; do
@@ -19,7 +19,7 @@ done
 pairs=$((count * (count + 1) / 2))
 images other.npy $count 14 2
 
-# interrupt SIGNAL CODE OUT: starts the job, and sends the signal at the first report of progress.
+# interrupt SIGNAL CODE OUT: starts the job, and sends the signal when some tiles of 4 x 4 pairs must be finished.
 interrupt() {
   local code=0
   mkfifo "$3.progress"
@@ -28,7 +28,7 @@ interrupt() {
   local pid=$!
   set +m
   {
-    grep -m 1 -q '"done"'
+    sed -unE '/"done":([4-9][0-9]|[0-9]{3,}),/q'
     kill "-$1" $pid
     cat >"$3.err"
   } <"$3.progress"
@@ -42,11 +42,11 @@ grep -q "^ntk: interrupted; finished tiles are kept, go on with: .*ntk gram --ne
   fail "no word how to resume: $(cat int.npy.err)"
 cmp -s int.npy whole.npy && fail 'the run was not stopped in the middle'
 refused 11 "${job[@]}" --out int.npy --progress none # without --resume nothing is touched
-refused 17 gram --net '3*(conv3 relu) gap' --data npy:X.npy --precision f64 --out int.npy --resume --progress none
+refused 17 gram --net '3*(conv3 relu) gap' --data npy:X.npy --isa baseline --precision f64 --out int.npy --resume --progress none
 err_has 'network'
-refused 17 gram --net '4*(conv3 relu) gap' --data npy:other.npy --precision f64 --out int.npy --resume --progress none
+refused 17 gram --net '4*(conv3 relu) gap' --data npy:other.npy --isa baseline --precision f64 --out int.npy --resume --progress none
 err_has 'data|rows'
-refused 17 gram --net '4*(conv3 relu) gap' --data npy:X.npy --precision f32 --out int.npy --resume --progress none
+refused 17 gram --net '4*(conv3 relu) gap' --data npy:X.npy --isa baseline --precision f32 --out int.npy --resume --progress none
 err_has 'precision'
 command=$(sed -n 's/^ntk: interrupted.*go on with: //p' int.npy.err)
 eval "$command" >out 2>err || fail 'the command that was printed does not resume'
@@ -59,7 +59,7 @@ json "\$j->{pairs} == $pairs && \$j->{pairs_resumed} > 0 && \$j->{pairs_resumed}
 same term.npy whole.npy
 
 interrupt KILL 137 kill.npy
-run 0 "${job[@]}" --out kill.npy --resume --progress none --tile 16 # the tile size of the first run stays
+run 0 "${job[@]}" --out kill.npy --resume --progress none --tile 8 # the tile size of the first run stays
 same kill.npy whole.npy
 
 # A finished matrix resumes as done; a fresh path resumes as a beginning.
