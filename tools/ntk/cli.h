@@ -187,7 +187,7 @@ int cli_join(const char *folder, const char *name, char **out);
 int cli_output_path(const char *path, const ntk_plan *plan, size_t index, char **out);
 
 /* Refuses a job whose working set cannot fit this machine, before hours are spent on it. */
-int cli_regress_memory_check(int64_t train, int64_t test);
+int cli_regress_memory_check(int64_t train, int64_t test, bool choose_ridge);
 
 /* ---- diagonal.c ---- */
 

@@ -43,7 +43,7 @@ static int open_data(evaluation *e) {
   if (!ntk_dataset_labels(e->train)) {
     return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_DATA, "%s has no labels; name them as npy:X.npy:y.npy", s->train);
   }
-  CLI_TRY(cli_regress_memory_check(ntk_dataset_count(e->train), ntk_dataset_count(e->test)));
+  CLI_TRY(cli_regress_memory_check(ntk_dataset_count(e->train), ntk_dataset_count(e->test), !s->solve.ridge.fixed));
   ntk_dataset *const both[] = {e->train, e->test};
   return cli_preprocess(s->preprocess, s->train, e->train, both, 2);
 }

@@ -105,18 +105,21 @@ int cli_vector_read(const char *path, int64_t *count, double **values) {
   return cli_check(ntk_npy_read_f64(path, &info, values));
 }
 
-int cli_regress_memory_check(int64_t train, int64_t test) {
+int cli_regress_memory_check(int64_t train, int64_t test, bool choose_ridge) {
+  enum { LARGEST_DIVIDED = 32767 }; /* above, the eigendecomposition takes a slower way with less memory */
   ntk_system_info info;
   CLI_TRY(cli_check(ntk_system_query(&info)));
-  /* The training matrix, one copy to factorise, and the test matrix, all float64. */
-  double needed = 8.0 * (double)train * (2.0 * (double)train + (double)test);
+  /* In training matrices: the matrix, what factorises it in place, and the workspace of the eigendecomposition. */
+  double matrices = !choose_ridge ? 2 : train <= LARGEST_DIVIDED ? 4 : 3;
+  double needed = 8.0 * (double)train * (matrices * (double)train + (double)test);
   if (info.memory_bytes == 0 || needed <= (double)info.memory_bytes) return CLI_EXIT_OK;
   return cli_fail(
       CLI_EXIT_STATUS + NTK_ERROR_MEMORY,
       "regression on %s training and %s test points needs %s of memory, this machine has %s: use fewer points "
-      "(DATA[0:N] or DATA~N), or compute the matrices alone with `ntk gram`",
+      "(DATA[0:N] or DATA~N)%s, or compute the matrices alone with `ntk gram`",
       cli_format_count(train).text, cli_format_count(test).text, cli_format_bytes(needed).text,
-      cli_format_bytes((double)info.memory_bytes).text);
+      cli_format_bytes((double)info.memory_bytes).text,
+      choose_ridge ? ", give a --ridge, which needs less than choosing one" : "");
 }
 
 static int make_one(const char *path) {

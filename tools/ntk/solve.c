@@ -37,7 +37,7 @@ static int check_shapes(const cli_solve_files *files, const ntk_regress_problem 
 }
 
 /* Shapes first, from the headers alone: reading a matrix can take minutes. */
-static int check_files(const cli_solve_files *files, ntk_regress_problem *problem) {
+static int check_files(const cli_solve *solve, const cli_solve_files *files, ntk_regress_problem *problem) {
   const char *const paths[] = {files->train_kernel, files->test_kernel};
   int64_t shapes[2][2];
   for (int i = 0; i < 2; ++i) {
@@ -52,7 +52,7 @@ static int check_files(const cli_solve_files *files, ntk_regress_problem *proble
   }
   CLI_TRY(check_shapes(files, problem, shapes[0], shapes[1]));
   problem->test_count = shapes[1][0];
-  return cli_regress_memory_check(problem->train_count, problem->test_count);
+  return cli_regress_memory_check(problem->train_count, problem->test_count, !solve->ridge.fixed);
 }
 
 static int read_diagonal(const char *path, int64_t expected, double **values) {
@@ -73,7 +73,7 @@ int cli_solve_run(ntk_context *context, const cli_solve *solve, const cli_solve_
                                  .ridge = solve->ridge.value,
                                  .choose_ridge = !solve->ridge.fixed,
                                  .variance = variance};
-  CLI_TRY(check_files(files, problem));
+  CLI_TRY(check_files(solve, files, problem));
   int code = cli_matrix_read(files->train_kernel, &rows, &columns, &train);
   if (code == CLI_EXIT_OK) code = cli_matrix_read(files->test_kernel, &rows, &columns, &test);
   if (code == CLI_EXIT_OK) code = read_diagonal(files->test_diagonal, problem->test_count, &diagonal);
