@@ -6,8 +6,9 @@
  */
 
 typedef struct layout {
-  int nv;  /* vectors a row */
-  int row; /* reals a row: nv * LANES */
+  int nv;    /* vectors a row */
+  int shift; /* log2(nv) in the interleaved order */
+  int row;   /* reals a row: nv * LANES */
   int interleaved;
   int few; /* few channels: multiplied here */
 } layout;
@@ -25,13 +26,14 @@ static layout layout_of(const ntk_program *p) {
   g.nv = (p->width + LANES - 1) / LANES;
   if (g.nv == 3) g.nv = 4;
   g.interleaved = all_small && g.nv <= 4;
+  g.shift = g.nv == 4 ? 2 : g.nv == 2;
   g.row = g.nv * LANES;
   g.few = p->channels <= NTK_INNER_CHANNELS;
   return g;
 }
 
 /* Position of column j in a row. */
-INLINE int lane_of(const layout *g, int j) { return g->interleaved ? j % g->nv * LANES + j / g->nv : j; }
+INLINE int lane_of(const layout *g, int j) { return g->interleaved ? (j & (g->nv - 1)) * LANES + (j >> g->shift) : j; }
 
 /* Sections of a prepared image, in reals after the head: pixels, then per ReLU and row n and 1/n, then patch hashes. */
 static size_t pixel_reals(const ntk_program *p, const layout *g) {
@@ -56,29 +58,61 @@ static const void *channel_matrix(const ntk_program *p, const void *image) {
   return g.few ? NULL : (const void *)image_pixels(image);
 }
 
-/* Zero-padded or circular box sum of a height x width array, in place; tmp holds as many values. */
+/* out[i] = SUM of in[i - w .. i + w], zero-padded or circular; rows of `inner` values are summed as vectors. */
+static void box_axis(const double *in, double *out, int n, size_t inner, int w, int circular) {
+  for (int i = 0; i < n; i++) {
+    double *to = out + i * inner;
+    memcpy(to, in + i * inner, inner * sizeof *to);
+    for (int s = 1; s <= w; s++) {
+      int below = i - s, above = i + s;
+      if (circular) below = (below % n + n) % n, above %= n;
+      if (below >= 0)
+        for (size_t k = 0; k < inner; k++) to[k] += in[below * inner + k];
+      if (above < n)
+        for (size_t k = 0; k < inner; k++) to[k] += in[above * inner + k];
+    }
+  }
+}
+
+/* Box sum of a height x width array in place; tmp holds as many values. */
 static void box_f64(double *v, double *tmp, int height, int width, int rows, int cols, int circular) {
-  int wr = rows / 2, wc = cols / 2;
-  for (int i = 0; i < height; i++)
-    for (int j = 0; j < width; j++) {
-      double sum = 0;
-      for (int k = -wc; k <= wc; k++) {
-        int c = j + k;
-        if (circular) c = ((c % width) + width) % width;
-        if (c >= 0 && c < width) sum += v[i * width + c];
-      }
-      tmp[i * width + j] = sum;
+  box_axis(v, tmp, height, (size_t)width, rows / 2, circular);
+  for (int i = 0; i < height; i++) {
+    const double *in = tmp + i * width;
+    double *to = v + i * width;
+    if (circular || cols > 3 || width < 2) {
+      box_axis(in, to, width, 1, cols / 2, circular);
+    } else if (cols == 3) { /* the common case, in a form that vectorises */
+      to[0] = in[0] + in[1];
+      for (int j = 1; j < width - 1; j++) to[j] = in[j - 1] + in[j] + in[j + 1];
+      to[width - 1] = in[width - 2] + in[width - 1];
+    } else {
+      memcpy(to, in, (size_t)width * sizeof *to);
     }
-  for (int i = 0; i < height; i++)
-    for (int j = 0; j < width; j++) {
-      double sum = 0;
-      for (int k = -wr; k <= wr; k++) {
-        int r = i + k;
-        if (circular) r = ((r % height) + height) % height;
-        if (r >= 0 && r < height) sum += tmp[r * width + j];
-      }
-      v[i * width + j] = sum;
+  }
+}
+
+/* A row of values in natural order into lane order. */
+static void place_row(const layout *g, int width, const double *from, real *to) {
+  if (!g->interleaved) {
+    for (int j = 0; j < width; j++) to[j] = (real)from[j];
+    return;
+  }
+  for (int k = 0; k < g->nv; k++)
+    for (int j = k, l = 0; j < width; j += g->nv, l++) to[k * LANES + l] = (real)from[j];
+}
+
+/* n = sqrt(v) and 1/n of every pixel, in lane order. */
+static void place_norms(const ntk_program *p, const layout *g, const double *v, real *out) {
+  double n[NTK_MAX_SIDE], inverse[NTK_MAX_SIDE];
+  for (int i = 0; i < p->height; i++, out += 2 * g->row) {
+    for (int j = 0; j < p->width; j++) {
+      n[j] = sqrt(v[i * p->width + j]);
+      inverse[j] = n[j] > 0 ? 1 / n[j] : 0;
     }
+    place_row(g, p->width, n, out);
+    place_row(g, p->width, inverse, out + g->row);
+  }
 }
 
 static uint64_t mix64(uint64_t h, uint64_t value) {
@@ -155,15 +189,9 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
     const ntk_program_layer *layer = &p->layers[l];
     box_f64(v, tmp, p->height, p->width, layer->rows, layer->cols, layer->circular);
     double bias = layer->bias * scale * scale;
-    for (size_t k = 0; k < area; k++) v[k] += bias;
-    if (layer->norm >= 0)
-      for (size_t k = 0; k < area; k++) {
-        int i = (int)(k / p->width), j = (int)(k % p->width);
-        real *at = norms + ((size_t)layer->norm * p->height + i) * 2 * g.row + lane_of(&g, j);
-        double n = sqrt(v[k]);
-        at[0] = (real)n;
-        at[g.row] = n > 0 ? (real)(1 / n) : 0;
-      }
+    if (bias > 0)
+      for (size_t k = 0; k < area; k++) v[k] += bias;
+    if (layer->norm >= 0) place_norms(p, &g, v, norms + (size_t)layer->norm * p->height * 2 * g.row);
     if (layer->rescale != 1)
       for (size_t k = 0; k < area; k++) v[k] *= layer->rescale;
   }
