@@ -15,7 +15,8 @@ typedef struct layout {
 
 typedef struct image_head {
   int exponent; /* pixels are scaled by 2^-exponent */
-  int reserved[15];
+  int flat;     /* pixels in the middle of a constant patch */
+  int reserved[14];
 } image_head;
 
 static layout layout_of(const ntk_program *p) {
@@ -45,10 +46,24 @@ static size_t norm_reals(const ntk_program *p, const layout *g) {
 }
 static size_t hash_reals(const ntk_program *p, const layout *g) { return (size_t)p->height * g->row; }
 
+/* Natural-order float64 copies for plane_first.h: pixels, then n of the first ReLU. */
+static size_t exact_doubles(const ntk_program *p, const layout *g) {
+  if (NTK_REAL_F64 || !g->few || !p->want_ntk || p->norm_count < 2) return 0;
+  return ((size_t)p->channels + 1) * p->height * p->width;
+}
+
+static size_t lane_bytes(const ntk_program *p, const layout *g) {
+  size_t reals = pixel_reals(p, g) + norm_reals(p, g) + hash_reals(p, g);
+  return sizeof(image_head) + (reals * sizeof(real) + 63) / 64 * 64;
+}
+
 static size_t image_bytes(const ntk_program *p) {
   layout g = layout_of(p);
-  size_t reals = pixel_reals(p, &g) + norm_reals(p, &g) + hash_reals(p, &g);
-  return sizeof(image_head) + (reals * sizeof(real) + 63) / 64 * 64;
+  return lane_bytes(p, &g) + (exact_doubles(p, &g) * sizeof(double) + 63) / 64 * 64;
+}
+
+static const double *exact_section(const ntk_program *p, const layout *g, const void *image) {
+  return (const double *)((const char *)image + lane_bytes(p, g));
 }
 
 static const real *image_pixels(const void *image) { return (const real *)((const char *)image + sizeof(image_head)); }
@@ -157,18 +172,42 @@ static void hash_patches(const ntk_program *p, const layout *g, const double *pi
     }
 }
 
+/* Counts the pixels whose 3 x 3 neighbourhood is constant in every channel. */
+static int count_flat(const ntk_program *p, const double *pixels) {
+  int height = p->height, width = p->width, count = 0;
+  for (int i = 1; i + 1 < height; i++)
+    for (int j = 1; j + 1 < width; j++) {
+      int flat = 1;
+      for (int c = 0; c < p->channels && flat; c++) {
+        const double *at = pixels + ((size_t)c * height + i) * width + j;
+        for (int a = -1; a <= 1 && flat; a++)
+          flat = at[a * width - 1] == *at && at[a * width] == *at && at[a * width + 1] == *at;
+      }
+      count += flat;
+    }
+  return count;
+}
+
+/* Whether the planes of a pair carry the deficit D = v - S instead of S. Where both images have constant regions, rho
+ * is 1 to many digits over whole areas, and 1 - rho would drown in the rounding of S (docs/accuracy.md). */
+static int needs_deficit(const ntk_program *p, const image_head *x, const image_head *z) {
+  int few = p->height * p->width / 100;
+  return p->want_ntk && p->norm_count > 1 && x->flat > few && z->flat > few;
+}
+
 static void prepare(const ntk_program *p, const double *pixels, void *image, void *scratch) {
   layout g = layout_of(p);
   size_t area = (size_t)p->height * p->width;
   image_head *head = image;
   real *out = (real *)((char *)image + sizeof(image_head));
-  double *v = scratch, *tmp = v + area;
+  double *v = scratch, *tmp = v + area, *exact = exact_doubles(p, &g) ? (double *)exact_section(p, &g, image) : NULL;
   memset(image, 0, image_bytes(p));
 
   double largest = p->bias_scale;
   for (size_t k = 0; k < area * p->channels; k++)
     if (fabs(pixels[k]) > largest) largest = fabs(pixels[k]);
   head->exponent = largest > 0 ? ilogb(largest) : 0;
+  head->flat = count_flat(p, pixels);
   double scale = ldexp(1, -head->exponent);
 
   memset(v, 0, area * sizeof *v);
@@ -177,6 +216,7 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
       /* the kernels see the rounded pixel, so the normalisers must too */
       real value = (real)(pixels[c * area + k] * scale);
       v[k] += (double)value * (double)value;
+      if (exact) exact[c * area + k] = (double)value;
       int i = (int)(k / p->width), j = (int)(k % p->width);
       if (g.few)
         out[((size_t)c * p->height + i) * g.row + lane_of(&g, j)] = value;
@@ -191,6 +231,8 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
     double bias = layer->bias * scale * scale;
     if (bias > 0)
       for (size_t k = 0; k < area; k++) v[k] += bias;
+    if (layer->norm == 0 && exact)
+      for (size_t k = 0; k < area; k++) exact[p->channels * area + k] = sqrt(v[k]);
     if (layer->norm >= 0) place_norms(p, &g, v, norms + (size_t)layer->norm * p->height * 2 * g.row);
     if (layer->rescale != 1)
       for (size_t k = 0; k < area; k++) v[k] *= layer->rescale;

@@ -11,7 +11,7 @@
 #include "host/status.h"
 
 /* Estimated relative error of an NTK value from which a float32 pair is recomputed in float64 (docs/accuracy.md). */
-static const double recompute_above = 3e-7;
+static const double recompute_above = 2e-6;
 
 /* Order of the pairs of a tile: OUTER x OUTER blocks, whose tables stay in the L3 cache; in them ROWS images stay in L2
  * while the columns stream by. */
