@@ -13,8 +13,10 @@
 
 #if NTK_REAL_F64
 #define NTK_DUAL_SNAP 4e-15
+#define NTK_DUAL_GAP 1e-15
 #else
 #define NTK_DUAL_SNAP 4.8e-7f
+#define NTK_DUAL_GAP 1.8e-7f /* rounding noise of W (plane_cpu.c), relative to n_x n_z */
 #endif
 
 /* Polynomial with constant coefficients by Horner's rule, on `count` independent arguments side by side. */
@@ -29,25 +31,13 @@
             vec_fma(result[horner_k], m[horner_k], vec_set(horner_c[horner_i]));                \
   } while (0)
 
-/* p(m) and s(m); wide = 1 takes the more exact pair. */
+/* p(m) and s(m) */
 #if NTK_REAL_F64
-#define NTK_DUAL_P(result, m, count, wide) NTK_HORNER(result, m, count, NTK_DUAL_P17)
-#define NTK_DUAL_S(result, m, count, wide) NTK_HORNER(result, m, count, NTK_DUAL_S15)
+#define NTK_DUAL_P(result, m, count) NTK_HORNER(result, m, count, NTK_DUAL_P17)
+#define NTK_DUAL_S(result, m, count) NTK_HORNER(result, m, count, NTK_DUAL_S15)
 #else
-#define NTK_DUAL_P(result, m, count, wide)       \
-  do {                                           \
-    if (wide)                                    \
-      NTK_HORNER(result, m, count, NTK_DUAL_P6); \
-    else                                         \
-      NTK_HORNER(result, m, count, NTK_DUAL_P5); \
-  } while (0)
-#define NTK_DUAL_S(result, m, count, wide)       \
-  do {                                           \
-    if (wide)                                    \
-      NTK_HORNER(result, m, count, NTK_DUAL_S5); \
-    else                                         \
-      NTK_HORNER(result, m, count, NTK_DUAL_S4); \
-  } while (0)
+#define NTK_DUAL_P(result, m, count) NTK_HORNER(result, m, count, NTK_DUAL_P6)
+#define NTK_DUAL_S(result, m, count) NTK_HORNER(result, m, count, NTK_DUAL_S5)
 #endif
 
 #endif

@@ -179,6 +179,7 @@ INLINE mask mask_not(mask a) { return ~a; }
 
 INLINE vec vec_zero(void) { return vec_set(0); }
 INLINE vec vec_add(vec a, vec b) { return a + b; }
+INLINE vec vec_sub(vec a, vec b) { return a - b; }
 INLINE vec vec_mul(vec a, vec b) { return a * b; }
 
 /* Sum of the lanes in float64, always in the same order. */

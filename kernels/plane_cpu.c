@@ -28,15 +28,18 @@ typedef struct tile_state {
   const real *x_pixels, *z_pixels; /* z rotated by b */
   const real *x_norms, *z_norms;
   const real_bits *x_hash, *z_hash;
-  const real *products;  /* (height width)^2 input products, or NULL */
-  double pair_scale;     /* 2^-(ex + ez) */
-  real *h_s[2], *h_t[2]; /* row sums, (height + 3) rows, ping and pong */
-  real *line_s, *line_t; /* one row with halos, natural order */
-  real *col_weights;     /* [pool][row] */
-  real *accumulators;    /* [tap][pool][2][LANES] */
-  mask up, down, mid[4]; /* interleaved order: which neighbours a filter may add */
-  int aligned;           /* all of mid are full */
-  vec risk, risk_weight; /* note_risk */
+  const real *products;            /* (height width)^2 input products, or NULL */
+  double pair_scale;               /* 2^-(ex + ez) */
+  const double *x_exact, *z_exact; /* plane_first.h, or NULL */
+  int first_relu;                  /* layer of the first ReLU */
+  int deficit;                     /* the state is (D, T, V) after the first ReLU */
+  real *h_s[2], *h_t[2], *h_v[2];  /* row sums, (height + 3) rows, ping and pong */
+  real *line;                      /* one row with halos, natural order */
+  real *col_weights;               /* [pool][row] */
+  real *accumulators;              /* [tap][pool][2][LANES] */
+  mask up, down, mid[4];           /* interleaved order: which neighbours a filter may add */
+  int aligned;                     /* all of mid are full */
+  vec risk, risk_weight;           /* note_risk */
 } tile_state;
 
 INLINE int row_position(const tile_state *t, int r) { return r + 1 + (t->seam >= 0 && r >= t->seam); }
@@ -147,39 +150,53 @@ INLINE void note_risk(tile_state *t, int r, int k, vec v, vec m, vec q) {
   t->risk_weight = vec_add(t->risk_weight, v);
 }
 
-/* The dual of one row: s, tt (in: pre-activation S and T; out: v k1 and T k0). */
-static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, vec *s, vec *tt) {
+/* The dual of one row. In: pre-activation S and T (after the first ReLU of a deficit pair: box sums of D, T and V).
+ * Out: v k1 and T k0 (D, T k0 and V). */
+static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, vec *s, vec *tt, vec *vv) {
   const ntk_program *p = t->program;
-  int row = t->g.row, partner = ntk_axis_partner(r, p->height, t->a);
+  int row = t->g.row, partner = ntk_axis_partner(r, p->height, t->a), signed_rho = layer->signed_rho;
   const real *x = t->x_norms + ((size_t)layer->norm * p->height + r) * 2 * row;
   const real *z = t->z_norms + ((size_t)layer->norm * p->height + partner) * 2 * row;
+  const vec snap = vec_set((real)NTK_DUAL_SNAP);
   for (int k = 0; k < t->g.nv; k++) {
-    vec n_x = vec_load(x + k * LANES), n_z = vec_load(z + k * LANES);
-    vec d = vec_fms(n_x, n_z, layer->signed_rho ? vec_abs(s[k]) : s[k]), m[1], q, poly[1];
-    m[0] = d * vec_load(x + row + k * LANES) * vec_load(z + row + k * LANES);
-    q = vec_sqrt_where(m[0], vec_greater(m[0], vec_set((real)NTK_DUAL_SNAP)));
-    if (layer->signed_rho && p->want_ntk && !NTK_REAL_F64) note_risk(t, r, k, n_x * n_z, m[0], q);
-    mask positive = vec_greater(s[k], vec_zero());
-    if (layer->signed_rho) s[k] = vec_keep(s[k], positive);
-    NTK_DUAL_S(poly, m, 1, p->wide);
-    s[k] = vec_fma(d * q, poly[0], s[k]);
-    if (p->want_ntk) {
-      NTK_DUAL_P(poly, m, 1, p->wide);
-      vec minus = q * poly[0], k0 = vec_set(1) - minus;
-      if (layer->signed_rho) k0 = vec_select(positive, k0, minus);
-      tt[k] = tt[k] * k0;
+    vec n_x = vec_load(x + k * LANES), n_z = vec_load(z + k * LANES), v = n_x * n_z, d, m[1], q, poly[1];
+    int from_deficit = t->deficit && !signed_rho;
+    if (from_deficit) {
+      vec w = vec_fms(n_x, n_z, vv[k]);
+      d = vec_add_where(s[k], w, vec_greater(w, vec_set((real)NTK_DUAL_GAP) * v));
+    } else {
+      d = vec_fms(n_x, n_z, signed_rho ? vec_abs(s[k]) : s[k]);
     }
+    m[0] = d * vec_load(x + row + k * LANES) * vec_load(z + row + k * LANES);
+    mask apart = vec_greater(m[0], from_deficit ? vec_zero() : snap);
+    q = vec_sqrt_where(m[0], apart);
+    if (signed_rho && p->want_ntk && !NTK_REAL_F64) note_risk(t, r, k, v, m[0], q);
+    mask positive = vec_greater(from_deficit ? v : s[k], vec_zero());
+    NTK_DUAL_S(poly, m, 1);
+    vec up = d * q * poly[0];
+    if (t->deficit)
+      s[k] = vec_select(positive, vec_keep(d, apart), v) - up;
+    else
+      s[k] = (signed_rho ? vec_keep(s[k], positive) : s[k]) + up;
+    vv[k] = v;
+    if (!p->want_ntk) continue;
+    NTK_DUAL_P(poly, m, 1);
+    vec minus = q * poly[0], k0 = vec_set(1) - minus;
+    if (signed_rho) k0 = vec_select(positive, k0, minus);
+    tt[k] = tt[k] * k0;
   }
 }
 
 /* Forms and stores the row sums that the next layer's filter needs. */
-static void store_row(const tile_state *t, const ntk_program_layer *next, int r, const vec *s, const vec *tt, int to) {
-  int nv = t->g.nv;
-  real *out_s = t->h_s[to] + (size_t)row_position(t, r) * t->g.row;
-  real *out_t = t->h_t[to] + (size_t)row_position(t, r) * t->g.row;
-  for (int pass = 0; pass < (t->program->want_ntk ? 2 : 1); pass++) {
-    const vec *v = pass ? tt : s;
-    real *out = pass ? out_t : out_s, *line = pass ? t->line_t : t->line_s;
+static void store_row(const tile_state *t, const ntk_program_layer *next, int r, const vec *s, const vec *tt,
+                      const vec *vv, int to) {
+  const int nv = t->g.nv;
+  const vec *state[3] = {s, t->program->want_ntk ? tt : NULL, vv};
+  real *const h[3] = {t->h_s[to], t->h_t[to], t->h_v[to]};
+  for (int pass = 0; pass < 3; pass++) {
+    const vec *v = state[pass];
+    if (!v) continue;
+    real *out = h[pass] + (size_t)row_position(t, r) * t->g.row, *line = t->line;
     if (next->cols == 1) {
       for (int k = 0; k < nv; k++) vec_store(out + k * LANES, v[k]);
     } else if (t->g.interleaved) {
@@ -196,37 +213,47 @@ static void store_row(const tile_state *t, const ntk_program_layer *next, int r,
   }
 }
 
+/* Adds the bias to the lanes inside the image. */
+static void add_bias(const tile_state *t, real bias, vec *v) {
+  for (int k = 0; k < t->g.nv; k++) {
+    uint64_t bits = 0; /* lanes beyond the width stay zero */
+    for (int lane = 0; lane < LANES; lane++) {
+      int j = t->g.interleaved ? lane * t->g.nv + k : k * LANES + lane;
+      bits |= (uint64_t)(j < t->program->width) << lane;
+    }
+    v[k] = vec_add_where(v[k], vec_set(bias), mask_make(bits));
+  }
+}
+
 static void layer_any(tile_state *t, int l, int from, int to) {
   const ntk_program *p = t->program;
   const ntk_program_layer *layer = &p->layers[l], *next = l + 1 < p->layer_count ? layer + 1 : NULL;
-  vec bias = vec_set((real)(layer->bias * t->pair_scale)), rescale = vec_set((real)layer->rescale);
+  const int nv = t->g.nv;
+  const real bias = (real)(layer->bias * t->pair_scale);
+  const vec rescale = vec_set((real)layer->rescale);
+  const int deficit_in = t->deficit && l > t->first_relu, deficit_out = t->deficit && l >= t->first_relu;
   /* Rows outside the demanded range only matter to circular filters, whose planes are whole tiles. */
   for (int r = t->first_row; r < t->first_row + t->rows; r++) {
-    vec s[MAX_NV], tt[MAX_NV];
-    for (int k = 0; k < t->g.nv; k++) {
+    vec s[MAX_NV], tt[MAX_NV], vv[MAX_NV];
+    for (int k = 0; k < nv; k++) {
       s[k] = column_sum(t, layer, t->h_s[from], r, k);
       tt[k] = p->want_ntk ? column_sum(t, layer, t->h_t[from], r, k) : vec_zero();
+      vv[k] = deficit_in ? column_sum(t, layer, t->h_v[from], r, k) : vec_zero();
     }
     if (layer->bias > 0) {
-      int width = p->width;
-      for (int k = 0; k < t->g.nv; k++) {
-        uint64_t bits = 0; /* lanes beyond the width stay zero */
-        for (int lane = 0; lane < LANES; lane++) {
-          int j = t->g.interleaved ? lane * t->g.nv + k : k * LANES + lane;
-          bits |= (uint64_t)(j < width) << lane;
-        }
-        s[k] = vec_add_where(s[k], bias, mask_make(bits));
-        if (layer->trained) tt[k] = vec_add_where(tt[k], bias, mask_make(bits));
-      }
+      add_bias(t, bias, deficit_in ? vv : s);
+      if (layer->trained) add_bias(t, bias, tt);
     }
-    if (layer->relu) activate_row(t, layer, r, s, tt);
+    if (layer->relu) activate_row(t, layer, r, s, tt, vv);
     if (layer->rescale != 1)
-      for (int k = 0; k < t->g.nv; k++) s[k] = s[k] * rescale, tt[k] = tt[k] * rescale;
-    if (layer->tap >= 0) pool_row(t->g.nv, t, layer->tap, r, s, tt);
+      for (int k = 0; k < nv; k++) s[k] = s[k] * rescale, tt[k] = tt[k] * rescale, vv[k] = vv[k] * rescale;
+    vec covariance[MAX_NV];
+    for (int k = 0; k < nv; k++) covariance[k] = deficit_out ? vec_sub(vv[k], s[k]) : s[k];
+    if (layer->tap >= 0) pool_row(nv, t, layer->tap, r, covariance, tt);
     if (!next) continue;
     if (next->trained)
-      for (int k = 0; k < t->g.nv; k++) tt[k] = tt[k] + s[k];
-    store_row(t, next, r, s, tt, to);
+      for (int k = 0; k < nv; k++) tt[k] = tt[k] + covariance[k];
+    store_row(t, next, r, s, tt, deficit_out ? vv : NULL, to);
   }
 }
 
@@ -244,95 +271,127 @@ static int layer_kind(const ntk_program *p, const layout *g, int l) {
   return layer->signed_rho ? FIRST : MIDDLE;
 }
 
-/* S, D, m and q of a row, from its h rows. */
-INLINE void row_deficit(const int NV, const int KIND, const real *h, const real *x, const real *z, vec *s, vec *d,
-                        vec *m, vec *q) {
+/* Sum of the three h rows around `h`. */
+INLINE vec sum3(const real *h, int row) { return vec_load(h) + vec_load(h - row) + vec_load(h + row); }
+
+/* S (DEFICIT: V), D, m and q of a row, from its h rows. */
+INLINE void row_deficit(const int NV, const int KIND, const int DEFICIT, const real *h, const real *h_v, const real *x,
+                        const real *z, vec *s, vec *d, vec *m, vec *q) {
   const int row = NV * LANES;
+  const vec snap = vec_set((real)NTK_DUAL_SNAP), gap = vec_set((real)NTK_DUAL_GAP);
   UNROLL for (int k = 0; k < NV; k++) {
-    s[k] = vec_load(h + k * LANES) + vec_load(h - row + k * LANES) + vec_load(h + row + k * LANES);
-    d[k] = vec_fms(vec_load(x + k * LANES), vec_load(z + k * LANES), KIND == FIRST ? vec_abs(s[k]) : s[k]);
-    m[k] = d[k] * vec_load(x + row + k * LANES) * vec_load(z + row + k * LANES);
-    q[k] = vec_sqrt_where(m[k], vec_greater(m[k], vec_set((real)NTK_DUAL_SNAP)));
+    vec n_x = vec_load(x + k * LANES), n_z = vec_load(z + k * LANES), box = sum3(h + k * LANES, row);
+    mask apart;
+    if (DEFICIT && KIND != FIRST) {
+      vec w = vec_fms(n_x, n_z, sum3(h_v + k * LANES, row));
+      s[k] = n_x * n_z;
+      d[k] = vec_add_where(box, w, vec_greater(w, gap * s[k]));
+      m[k] = d[k] * vec_load(x + row + k * LANES) * vec_load(z + row + k * LANES);
+      apart = vec_greater(m[k], vec_zero());
+    } else {
+      s[k] = box;
+      d[k] = vec_fms(n_x, n_z, KIND == FIRST ? vec_abs(box) : box);
+      m[k] = d[k] * vec_load(x + row + k * LANES) * vec_load(z + row + k * LANES);
+      apart = vec_greater(m[k], snap);
+      if (DEFICIT) d[k] = vec_keep(d[k], apart);
+    }
+    q[k] = vec_sqrt_where(m[k], apart);
   }
 }
 
 /* The sweep is software-pipelined by one row, so that the square roots of row r + 1 run beside the polynomials of row
  * r. */
-INLINE void layer_fast(const int NV, const int NTK, const int WIDE, const int ALIGNED, const int KIND, tile_state *t,
-                       const ntk_program_layer *layer, const real *h_s, const real *h_t, real *out_s, real *out_t) {
+INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int ALIGNED, const int KIND, tile_state *t,
+                       int l, int from, int to) {
+  const ntk_program_layer *layer = &t->program->layers[l];
   const int row = NV * LANES, height = t->program->height;
-  (void)WIDE; /* float64 has one pair of polynomials */
   const int partner = ntk_axis_partner(t->first_row, height, t->a);
   const real *x = t->x_norms + ((size_t)layer->norm * height + t->first_row) * 2 * row;
   const real *z = t->z_norms + ((size_t)layer->norm * height + partner) * 2 * row;
+  const real *h_s = t->h_s[from], *h_t = t->h_t[from], *h_v = t->h_v[from];
+  real *out_s = t->h_s[to], *out_t = t->h_t[to], *out_v = t->h_v[to];
   const int last = t->first_row + t->rows - 1;
   size_t at = (size_t)row_position(t, t->first_row) * row;
-  vec s[MAX_FAST], d[MAX_FAST], m[MAX_FAST], q[MAX_FAST];
-  row_deficit(NV, KIND, h_s + at, x, z, s, d, m, q);
+  vec s[MAX_FAST], d[MAX_FAST], m[MAX_FAST], q[MAX_FAST], v[MAX_FAST];
+  row_deficit(NV, KIND, DEFICIT, h_s + at, h_v + at, x, z, s, d, m, q);
   for (int r = t->first_row; r <= last; r++) {
     vec s_next[MAX_FAST], d_next[MAX_FAST], m_next[MAX_FAST], q_next[MAX_FAST];
     vec p[MAX_FAST], poly[MAX_FAST], tt[MAX_FAST];
-    if (KIND == FIRST && NTK && !NTK_REAL_F64)
-      UNROLL for (int k = 0; k < NV; k++)
-          note_risk(t, r, k, vec_load(x + k * LANES) * vec_load(z + k * LANES), m[k], q[k]);
+    if (KIND == FIRST && NTK) UNROLL for (int k = 0; k < NV; k++) {
+        v[k] = vec_load(x + k * LANES) * vec_load(z + k * LANES);
+        if (!NTK_REAL_F64) note_risk(t, r, k, v[k], m[k], q[k]);
+      }
     /* after the last row the loads repeat it: harmless, and the loop stays free of branches */
     const int step = r < last, cross = r + 1 == t->seam;
     size_t at_next = at + (step ? row : 0) + (cross && step ? row : 0);
     x += step ? 2 * row : 0;
     z += step ? 2 * row : 0;
     z -= cross && step ? (size_t)height * 2 * row : 0;
-    row_deficit(NV, KIND, h_s + at_next, x, z, s_next, d_next, m_next, q_next);
-    NTK_DUAL_S(poly, m, NV, WIDE);
-    if (NTK) NTK_DUAL_P(p, m, NV, WIDE);
-    mask positive[MAX_FAST];
+    row_deficit(NV, KIND, DEFICIT, h_s + at_next, h_v + at_next, x, z, s_next, d_next, m_next, q_next);
+    NTK_DUAL_S(poly, m, NV);
+    if (NTK) NTK_DUAL_P(p, m, NV);
     UNROLL for (int k = 0; k < NV; k++) {
-      if (KIND == FIRST) positive[k] = vec_greater(s[k], vec_zero()), s[k] = vec_keep(s[k], positive[k]);
-      s[k] = vec_fma(d[k] * q[k], poly[k], s[k]);
+      mask positive;
+      if (KIND == FIRST) positive = vec_greater(s[k], vec_zero());
+      vec up = d[k] * q[k];
+      if (DEFICIT) { /* v: the norm product; d: D after the ReLU; s: S after it */
+        if (KIND != FIRST) v[k] = s[k];
+        d[k] = vec_fnma(up, poly[k], KIND == FIRST ? vec_select(positive, d[k], v[k]) : d[k]);
+        s[k] = v[k] - d[k];
+      } else {
+        s[k] = vec_fma(up, poly[k], KIND == FIRST ? vec_keep(s[k], positive) : s[k]);
+      }
       if (!NTK) continue;
-      const real *h = h_t + at + k * LANES;
-      vec sum = vec_load(h) + vec_load(h - row) + vec_load(h + row), k0 = vec_fnma(q[k], p[k], vec_set(1));
-      if (KIND == FIRST) k0 = vec_select(positive[k], k0, vec_mul(q[k], p[k]));
+      vec k0 = vec_fnma(q[k], p[k], vec_set(1)), sum = sum3(h_t + at + k * LANES, row);
+      if (KIND == FIRST) k0 = vec_select(positive, k0, vec_mul(q[k], p[k]));
       tt[k] = KIND == LAST ? vec_mul(sum, k0) : vec_fma(sum, k0, s[k]);
     }
     if (KIND == LAST) {
       pool_row(NV, t, layer->tap, r, s, NTK ? tt : s);
     } else {
-      row_sum3(NV, ALIGNED, t, s, out_s + at);
+      row_sum3(NV, ALIGNED, t, DEFICIT ? d : s, out_s + at);
       if (NTK) row_sum3(NV, ALIGNED, t, tt, out_t + at);
+      if (DEFICIT) row_sum3(NV, ALIGNED, t, v, out_v + at);
     }
     at = at_next;
     UNROLL for (int k = 0; k < NV; k++) s[k] = s_next[k], d[k] = d_next[k], m[k] = m_next[k], q[k] = q_next[k];
   }
 }
 
-/* One function per row length, kernel, polynomial degree, alignment and kind; looked up in fast_table. */
-#define FAST_CASE(nv, ntk, wide, aligned, kind)                                                                       \
-  __attribute__((noinline)) static void fast_##nv##ntk##wide##aligned##kind(tile_state *t, int l, int from, int to) { \
-    layer_fast(nv, ntk, wide, aligned, kind, t, &t->program->layers[l], t->h_s[from], t->h_t[from], t->h_s[to],       \
-               t->h_t[to]);                                                                                           \
+/* One function per row length, state, alignment and kind; looked up in fast_table. */
+enum { STATE_S, STATE_ST, STATE_DTV, STATES };
+#define FAST_CASE(nv, state, aligned, kind)                                                                      \
+  __attribute__((noinline)) static void fast_##nv##_##state##_##aligned##_##kind(tile_state *t, int l, int from, \
+                                                                                 int to) {                       \
+    layer_fast(nv, state != STATE_S, state == STATE_DTV, aligned, kind, t, l, from, to);                         \
   }
-#define FAST_KINDS(nv, ntk, wide, aligned)  \
-  FAST_CASE(nv, ntk, wide, aligned, FIRST)  \
-  FAST_CASE(nv, ntk, wide, aligned, MIDDLE) \
-  FAST_CASE(nv, ntk, wide, aligned, LAST)
-#define FAST_ALL(nv)                                                                              \
-  FAST_KINDS(nv, 0, 0, 0)                                                                         \
-  FAST_KINDS(nv, 0, 0, 1) FAST_KINDS(nv, 0, 1, 0) FAST_KINDS(nv, 0, 1, 1) FAST_KINDS(nv, 1, 0, 0) \
-      FAST_KINDS(nv, 1, 0, 1) FAST_KINDS(nv, 1, 1, 0) FAST_KINDS(nv, 1, 1, 1)
+#define FAST_KINDS(nv, state, aligned)  \
+  FAST_CASE(nv, state, aligned, FIRST)  \
+  FAST_CASE(nv, state, aligned, MIDDLE) \
+  FAST_CASE(nv, state, aligned, LAST)
+#define FAST_ALL(nv)         \
+  FAST_KINDS(nv, STATE_S, 0) \
+  FAST_KINDS(nv, STATE_S, 1) \
+  FAST_KINDS(nv, STATE_ST, 0) FAST_KINDS(nv, STATE_ST, 1) FAST_KINDS(nv, STATE_DTV, 0) FAST_KINDS(nv, STATE_DTV, 1)
 FAST_ALL(1)
 FAST_ALL(2)
 FAST_ALL(4)
 
 typedef void (*layer_function)(tile_state *t, int l, int from, int to);
-#define FAST_ENTRY(nv, ntk, wide, aligned) \
-  { fast_##nv##ntk##wide##aligned##FIRST, fast_##nv##ntk##wide##aligned##MIDDLE, fast_##nv##ntk##wide##aligned##LAST }
-#define FAST_ROW(nv)                                                                                            \
-  {                                                                                                             \
-    {{FAST_ENTRY(nv, 0, 0, 0), FAST_ENTRY(nv, 0, 0, 1)}, {FAST_ENTRY(nv, 0, 1, 0), FAST_ENTRY(nv, 0, 1, 1)}}, { \
-      {FAST_ENTRY(nv, 1, 0, 0), FAST_ENTRY(nv, 1, 0, 1)}, { FAST_ENTRY(nv, 1, 1, 0), FAST_ENTRY(nv, 1, 1, 1) }  \
-    }                                                                                                           \
+#define FAST_ENTRY(nv, state, aligned)                                                 \
+  {                                                                                    \
+    fast_##nv##_##state##_##aligned##_FIRST, fast_##nv##_##state##_##aligned##_MIDDLE, \
+        fast_##nv##_##state##_##aligned##_LAST                                         \
   }
-static const layer_function fast_table[3][2][2][2][3] = {FAST_ROW(1), FAST_ROW(2), FAST_ROW(4)};
+#define FAST_STATES(nv)                                               \
+  {                                                                   \
+    {FAST_ENTRY(nv, STATE_S, 0), FAST_ENTRY(nv, STATE_S, 1)},         \
+        {FAST_ENTRY(nv, STATE_ST, 0), FAST_ENTRY(nv, STATE_ST, 1)},   \
+        {FAST_ENTRY(nv, STATE_DTV, 0), FAST_ENTRY(nv, STATE_DTV, 1)}, \
+  }
+static const layer_function fast_table[3][STATES][2][3] = {FAST_STATES(1), FAST_STATES(2), FAST_STATES(4)};
+
+#include "kernels/plane_first.h"
 
 /* ---- a tile and a pair
  * ------------------------------------------------------------------------------------------------ */
@@ -358,7 +417,7 @@ static void input_row(tile_state *t, int r) {
   }
   if (p->layers[0].trained)
     for (int k = 0; k < t->g.nv; k++) tt[k] = s[k];
-  store_row(t, &p->layers[0], r, s, tt, 0);
+  store_row(t, &p->layers[0], r, s, tt, NULL, 0);
 }
 
 /* Which horizontal neighbours belong together in this tile (interleaved order). */
@@ -382,29 +441,36 @@ static void find_masks(tile_state *t) {
   }
 }
 
-static void run_tile(tile_state *t, const ntk_tile *tile, double *sums) {
+static void run_tile(tile_state *t, const ntk_tile *tile, double *first_sums, double *sums) {
   const ntk_program *p = t->program;
   int row = t->g.row, outputs = p->tap_count * p->pool_count * 2;
   t->a = tile->a, t->first_row = tile->first_row, t->rows = tile->row_count;
   t->seam = p->layers[0].circular || tile->a == 0 ? -1 : p->height - tile->a;
   int before = row_position(t, t->first_row) - 1, after = row_position(t, t->first_row + t->rows - 1) + 1;
   for (int k = 0; k < 2; k++) {
-    real *h[2] = {t->h_s[k], t->h_t[k]};
-    for (int q = 0; q < 2; q++) {
+    real *h[3] = {t->h_s[k], t->h_t[k], t->h_v[k]};
+    for (int q = 0; q < 3; q++) {
       memset(h[q] + (size_t)before * row, 0, (size_t)row * sizeof(real));
       memset(h[q] + (size_t)after * row, 0, (size_t)row * sizeof(real));
       if (t->seam >= 0) memset(h[q] + ((size_t)t->seam + 1) * row, 0, (size_t)row * sizeof(real));
     }
   }
   memset(t->accumulators, 0, (size_t)outputs * LANES * sizeof(real));
-  for (int r = t->first_row; r < t->first_row + t->rows; r++) input_row(t, r);
-  int from = 0, nv_index = t->g.nv == 1 ? 0 : t->g.nv == 2 ? 1 : 2;
-  for (int l = 0; l < p->layer_count; l++, from = !from) {
+  int from = 0, l = 0;
+  if (t->x_exact) {
+    first_exact(t, first_sums);
+    from = l = 1;
+  } else {
+    for (int r = t->first_row; r < t->first_row + t->rows; r++) input_row(t, r);
+  }
+  for (; l < p->layer_count; l++, from = !from) {
     int kind = layer_kind(p, &t->g, l);
     if (kind == SLOW)
       layer_any(t, l, from, !from);
     else
-      fast_table[nv_index][p->want_ntk][p->wide != 0][t->aligned][kind](t, l, from, !from);
+      fast_table[t->g.shift][t->deficit    ? STATE_DTV
+                             : p->want_ntk ? STATE_ST
+                                           : STATE_S][t->aligned][kind](t, l, from, !from);
   }
   for (int k = 0; k < outputs; k++) sums[k] += vec_sum(vec_load(t->accumulators + (size_t)k * LANES));
 }
@@ -438,7 +504,7 @@ static void enter_columns(tile_state *t, int b, const void *z, real *rotated) {
 }
 
 typedef struct scratch_plan {
-  size_t h, line, weights, accumulators, rotated, total; /* sizes in reals, multiples of 16 */
+  size_t first, h, line, weights, accumulators, rotated, total; /* sizes in reals, multiples of 16 */
 } scratch_plan;
 
 static size_t round16(size_t n) { return (n + 15) / 16 * 16; }
@@ -446,12 +512,13 @@ static size_t round16(size_t n) { return (n + 15) / 16 * 16; }
 static scratch_plan plan_scratch(const ntk_program *p) {
   layout g = layout_of(p);
   scratch_plan s;
-  s.h = round16((size_t)(p->height + 3) * g.row) + 64; /* +64: keeps the four buffers off one another's cache sets */
+  s.h = round16((size_t)(p->height + 3) * g.row) + 64; /* +64: keeps the buffers off one another's cache sets */
   s.line = (size_t)2 * HALO + g.row;
   s.weights = round16((size_t)p->pool_count * g.row);
   s.accumulators = round16((size_t)p->tap_count * p->pool_count * 2 * LANES);
   s.rotated = pixel_reals(p, &g) + norm_reals(p, &g) + hash_reals(p, &g);
-  s.total = 4 * s.h + 2 * s.line + s.weights + s.accumulators + s.rotated;
+  s.first = round16((size_t)p->height * p->width * sizeof(double) / sizeof(real));
+  s.total = s.first + 6 * s.h + s.line + s.weights + s.accumulators + s.rotated;
   return s;
 }
 
@@ -462,21 +529,27 @@ static size_t scratch_bytes(const ntk_program *p) {
 
 static double pair(const ntk_program *p, const void *x, const void *z, const void *products, void *scratch,
                    double *sums) {
+  if (!NTK_REAL_F64 && p->few_entries && needs_deficit(p, x, z)) return HUGE_VAL;
   tile_state t = {.program = p, .g = layout_of(p), .products = products};
   t.risk = t.risk_weight = vec_zero();
   scratch_plan sizes = plan_scratch(p);
-  real *at = scratch;
+  double *first_sums = scratch;
+  real *at = (real *)scratch + sizes.first;
   for (int k = 0; k < 2; k++) {
     t.h_s[k] = at, at += sizes.h;
     t.h_t[k] = at, at += sizes.h;
+    t.h_v[k] = at, at += sizes.h;
   }
-  memset(at, 0, 2 * sizes.line * sizeof(real));
-  t.line_s = at + HALO, at += sizes.line;
-  t.line_t = at + HALO, at += sizes.line;
+  memset(at, 0, sizes.line * sizeof(real));
+  t.line = at + HALO, at += sizes.line;
   t.col_weights = at, at += sizes.weights;
   memset(t.col_weights, 0, sizes.weights * sizeof(real)); /* lanes beyond the width */
   t.accumulators = at, at += sizes.accumulators;
 
+  t.deficit = needs_deficit(p, x, z);
+  if (t.deficit && first_is_exact(p, &t.g))
+    t.x_exact = exact_section(p, &t.g, x), t.z_exact = exact_section(p, &t.g, z);
+  while (t.first_relu < p->layer_count && !p->layers[t.first_relu].relu) t.first_relu++;
   int exponent = ((const image_head *)x)->exponent + ((const image_head *)z)->exponent;
   t.pair_scale = ldexp(1, -exponent);
   t.x_pixels = image_pixels(x);
@@ -486,7 +559,7 @@ static double pair(const ntk_program *p, const void *x, const void *z, const voi
   for (int k = 0; k < outputs; k++) sums[k] = 0;
   for (int k = 0; k < p->tile_count; k++) {
     if (k == 0 || p->tiles[k].b != t.b) enter_columns(&t, p->tiles[k].b, z, at);
-    run_tile(&t, &p->tiles[k], sums);
+    run_tile(&t, &p->tiles[k], first_sums, sums);
   }
   for (int k = 0; k < outputs; k++) sums[k] = ldexp(sums[k], exponent);
   double weight = vec_sum(t.risk_weight);

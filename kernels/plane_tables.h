@@ -6,15 +6,17 @@
  */
 
 typedef struct layout {
-  int nv;  /* vectors a row */
-  int row; /* reals a row: nv * LANES */
+  int nv;    /* vectors a row */
+  int shift; /* log2(nv) in the interleaved order */
+  int row;   /* reals a row: nv * LANES */
   int interleaved;
   int few; /* few channels: multiplied here */
 } layout;
 
 typedef struct image_head {
   int exponent; /* pixels are scaled by 2^-exponent */
-  int reserved[15];
+  int flat;     /* pixels in the middle of a constant patch */
+  int reserved[14];
 } image_head;
 
 static layout layout_of(const ntk_program *p) {
@@ -25,13 +27,14 @@ static layout layout_of(const ntk_program *p) {
   g.nv = (p->width + LANES - 1) / LANES;
   if (g.nv == 3) g.nv = 4;
   g.interleaved = all_small && g.nv <= 4;
+  g.shift = g.nv == 4 ? 2 : g.nv == 2;
   g.row = g.nv * LANES;
   g.few = p->channels <= NTK_INNER_CHANNELS;
   return g;
 }
 
 /* Position of column j in a row. */
-INLINE int lane_of(const layout *g, int j) { return g->interleaved ? j % g->nv * LANES + j / g->nv : j; }
+INLINE int lane_of(const layout *g, int j) { return g->interleaved ? (j & (g->nv - 1)) * LANES + (j >> g->shift) : j; }
 
 /* Sections of a prepared image, in reals after the head: pixels, then per ReLU and row n and 1/n, then patch hashes. */
 static size_t pixel_reals(const ntk_program *p, const layout *g) {
@@ -43,10 +46,24 @@ static size_t norm_reals(const ntk_program *p, const layout *g) {
 }
 static size_t hash_reals(const ntk_program *p, const layout *g) { return (size_t)p->height * g->row; }
 
+/* Natural-order float64 copies for plane_first.h: pixels, then n of the first ReLU. */
+static size_t exact_doubles(const ntk_program *p, const layout *g) {
+  if (NTK_REAL_F64 || !g->few || !p->want_ntk || p->norm_count < 2) return 0;
+  return ((size_t)p->channels + 1) * p->height * p->width;
+}
+
+static size_t lane_bytes(const ntk_program *p, const layout *g) {
+  size_t reals = pixel_reals(p, g) + norm_reals(p, g) + hash_reals(p, g);
+  return sizeof(image_head) + (reals * sizeof(real) + 63) / 64 * 64;
+}
+
 static size_t image_bytes(const ntk_program *p) {
   layout g = layout_of(p);
-  size_t reals = pixel_reals(p, &g) + norm_reals(p, &g) + hash_reals(p, &g);
-  return sizeof(image_head) + (reals * sizeof(real) + 63) / 64 * 64;
+  return lane_bytes(p, &g) + (exact_doubles(p, &g) * sizeof(double) + 63) / 64 * 64;
+}
+
+static const double *exact_section(const ntk_program *p, const layout *g, const void *image) {
+  return (const double *)((const char *)image + lane_bytes(p, g));
 }
 
 static const real *image_pixels(const void *image) { return (const real *)((const char *)image + sizeof(image_head)); }
@@ -56,29 +73,61 @@ static const void *channel_matrix(const ntk_program *p, const void *image) {
   return g.few ? NULL : (const void *)image_pixels(image);
 }
 
-/* Zero-padded or circular box sum of a height x width array, in place; tmp holds as many values. */
+/* out[i] = SUM of in[i - w .. i + w], zero-padded or circular; rows of `inner` values are summed as vectors. */
+static void box_axis(const double *in, double *out, int n, size_t inner, int w, int circular) {
+  for (int i = 0; i < n; i++) {
+    double *to = out + i * inner;
+    memcpy(to, in + i * inner, inner * sizeof *to);
+    for (int s = 1; s <= w; s++) {
+      int below = i - s, above = i + s;
+      if (circular) below = (below % n + n) % n, above %= n;
+      if (below >= 0)
+        for (size_t k = 0; k < inner; k++) to[k] += in[below * inner + k];
+      if (above < n)
+        for (size_t k = 0; k < inner; k++) to[k] += in[above * inner + k];
+    }
+  }
+}
+
+/* Box sum of a height x width array in place; tmp holds as many values. */
 static void box_f64(double *v, double *tmp, int height, int width, int rows, int cols, int circular) {
-  int wr = rows / 2, wc = cols / 2;
-  for (int i = 0; i < height; i++)
-    for (int j = 0; j < width; j++) {
-      double sum = 0;
-      for (int k = -wc; k <= wc; k++) {
-        int c = j + k;
-        if (circular) c = ((c % width) + width) % width;
-        if (c >= 0 && c < width) sum += v[i * width + c];
-      }
-      tmp[i * width + j] = sum;
+  box_axis(v, tmp, height, (size_t)width, rows / 2, circular);
+  for (int i = 0; i < height; i++) {
+    const double *in = tmp + i * width;
+    double *to = v + i * width;
+    if (circular || cols > 3 || width < 2) {
+      box_axis(in, to, width, 1, cols / 2, circular);
+    } else if (cols == 3) { /* the common case, in a form that vectorises */
+      to[0] = in[0] + in[1];
+      for (int j = 1; j < width - 1; j++) to[j] = in[j - 1] + in[j] + in[j + 1];
+      to[width - 1] = in[width - 2] + in[width - 1];
+    } else {
+      memcpy(to, in, (size_t)width * sizeof *to);
     }
-  for (int i = 0; i < height; i++)
-    for (int j = 0; j < width; j++) {
-      double sum = 0;
-      for (int k = -wr; k <= wr; k++) {
-        int r = i + k;
-        if (circular) r = ((r % height) + height) % height;
-        if (r >= 0 && r < height) sum += tmp[r * width + j];
-      }
-      v[i * width + j] = sum;
+  }
+}
+
+/* A row of values in natural order into lane order. */
+static void place_row(const layout *g, int width, const double *from, real *to) {
+  if (!g->interleaved) {
+    for (int j = 0; j < width; j++) to[j] = (real)from[j];
+    return;
+  }
+  for (int k = 0; k < g->nv; k++)
+    for (int j = k, l = 0; j < width; j += g->nv, l++) to[k * LANES + l] = (real)from[j];
+}
+
+/* n = sqrt(v) and 1/n of every pixel, in lane order. */
+static void place_norms(const ntk_program *p, const layout *g, const double *v, real *out) {
+  double n[NTK_MAX_SIDE], inverse[NTK_MAX_SIDE];
+  for (int i = 0; i < p->height; i++, out += 2 * g->row) {
+    for (int j = 0; j < p->width; j++) {
+      n[j] = sqrt(v[i * p->width + j]);
+      inverse[j] = n[j] > 0 ? 1 / n[j] : 0;
     }
+    place_row(g, p->width, n, out);
+    place_row(g, p->width, inverse, out + g->row);
+  }
 }
 
 static uint64_t mix64(uint64_t h, uint64_t value) {
@@ -123,18 +172,42 @@ static void hash_patches(const ntk_program *p, const layout *g, const double *pi
     }
 }
 
+/* Counts the pixels whose 3 x 3 neighbourhood is constant in every channel. */
+static int count_flat(const ntk_program *p, const double *pixels) {
+  int height = p->height, width = p->width, count = 0;
+  for (int i = 1; i + 1 < height; i++)
+    for (int j = 1; j + 1 < width; j++) {
+      int flat = 1;
+      for (int c = 0; c < p->channels && flat; c++) {
+        const double *at = pixels + ((size_t)c * height + i) * width + j;
+        for (int a = -1; a <= 1 && flat; a++)
+          flat = at[a * width - 1] == *at && at[a * width] == *at && at[a * width + 1] == *at;
+      }
+      count += flat;
+    }
+  return count;
+}
+
+/* Whether the planes of a pair carry the deficit D = v - S instead of S. Where both images have constant regions, rho
+ * is 1 to many digits over whole areas, and 1 - rho would drown in the rounding of S (docs/accuracy.md). */
+static int needs_deficit(const ntk_program *p, const image_head *x, const image_head *z) {
+  int few = p->height * p->width / 100;
+  return p->want_ntk && p->norm_count > 1 && x->flat > few && z->flat > few;
+}
+
 static void prepare(const ntk_program *p, const double *pixels, void *image, void *scratch) {
   layout g = layout_of(p);
   size_t area = (size_t)p->height * p->width;
   image_head *head = image;
   real *out = (real *)((char *)image + sizeof(image_head));
-  double *v = scratch, *tmp = v + area;
+  double *v = scratch, *tmp = v + area, *exact = exact_doubles(p, &g) ? (double *)exact_section(p, &g, image) : NULL;
   memset(image, 0, image_bytes(p));
 
   double largest = p->bias_scale;
   for (size_t k = 0; k < area * p->channels; k++)
     if (fabs(pixels[k]) > largest) largest = fabs(pixels[k]);
   head->exponent = largest > 0 ? ilogb(largest) : 0;
+  head->flat = count_flat(p, pixels);
   double scale = ldexp(1, -head->exponent);
 
   memset(v, 0, area * sizeof *v);
@@ -143,6 +216,7 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
       /* the kernels see the rounded pixel, so the normalisers must too */
       real value = (real)(pixels[c * area + k] * scale);
       v[k] += (double)value * (double)value;
+      if (exact) exact[c * area + k] = (double)value;
       int i = (int)(k / p->width), j = (int)(k % p->width);
       if (g.few)
         out[((size_t)c * p->height + i) * g.row + lane_of(&g, j)] = value;
@@ -155,15 +229,11 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
     const ntk_program_layer *layer = &p->layers[l];
     box_f64(v, tmp, p->height, p->width, layer->rows, layer->cols, layer->circular);
     double bias = layer->bias * scale * scale;
-    for (size_t k = 0; k < area; k++) v[k] += bias;
-    if (layer->norm >= 0)
-      for (size_t k = 0; k < area; k++) {
-        int i = (int)(k / p->width), j = (int)(k % p->width);
-        real *at = norms + ((size_t)layer->norm * p->height + i) * 2 * g.row + lane_of(&g, j);
-        double n = sqrt(v[k]);
-        at[0] = (real)n;
-        at[g.row] = n > 0 ? (real)(1 / n) : 0;
-      }
+    if (bias > 0)
+      for (size_t k = 0; k < area; k++) v[k] += bias;
+    if (layer->norm == 0 && exact)
+      for (size_t k = 0; k < area; k++) exact[p->channels * area + k] = sqrt(v[k]);
+    if (layer->norm >= 0) place_norms(p, &g, v, norms + (size_t)layer->norm * p->height * 2 * g.row);
     if (layer->rescale != 1)
       for (size_t k = 0; k < area; k++) v[k] *= layer->rescale;
   }

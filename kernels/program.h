@@ -41,7 +41,6 @@ typedef struct ntk_program {
   int pool_count;
   const ntk_program_pool *pools;
   int want_ntk;      /* 0: T is not computed */
-  int wide;          /* 1: higher polynomial degrees: few entries, no averaging of the error (docs/accuracy.md) */
   double bias_scale; /* largest b_std: fixes the images' powers of two together with the pixels; 0 without biases */
   int tile_count;    /* packed tiles that hold the demanded planes */
   const struct ntk_tile *tiles;

@@ -81,8 +81,8 @@ def main():
     print("/* Minimax polynomials of the ReLU duals, lowest power first. Made by tools/polynomials.py: do not edit. */")
     print("#ifndef NTK_KERNELS_DUALS_POLY_H\n#define NTK_KERNELS_DUALS_POLY_H\n")
     for name, f, w, degrees in (
-        ("P", p_exact, lambda m: mp.sqrt(m), (5, 6, 17)),
-        ("S", s_exact, lambda m: m ** mp.mpf("1.5"), (4, 5, 15)),
+        ("P", p_exact, lambda m: mp.sqrt(m), (6, 17)),
+        ("S", s_exact, lambda m: m ** mp.mpf("1.5"), (5, 15)),
     ):
         for d in degrees:
             c, err = remez(f, w, d)

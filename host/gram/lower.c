@@ -7,6 +7,9 @@
 #include "host/status.h"
 #include "kernels/packing.h"
 
+/* From this many entries on, the rounding errors of a pair with constant regions average out (docs/accuracy.md). */
+enum { averaging_entries = 50000 };
+
 static ntk_status no_memory(void) { return ntk_fail(NTK_ERROR_MEMORY, "no memory for a plan"); }
 
 static const char *layer_name(const ntk_layer *layer) {
@@ -285,6 +288,7 @@ static ntk_status lower_tiles(ntk_plan *plan) {
       plan->planes += circular ? 1 : (right + left) * (down + up);
     }
   }
+  plan->program.few_entries = plan->entries < averaging_entries;
   plan->program.tiles = plan->tiles;
   plan->program.tile_count = n;
   return NTK_OK;
@@ -318,7 +322,6 @@ static ntk_status lower_images(ntk_plan *plan, const ntk_layers *flat, size_t re
   NTK_TRY(lower_pools(plan, &flat->items[readout], options));
   NTK_TRY(lower_head(plan, flat->items + readout + 1, flat->count - readout - 1));
   NTK_TRY(lower_tiles(plan));
-  plan->program.wide = 1;
   return NTK_OK;
 }
 

@@ -66,7 +66,7 @@ ntk_status ntk_tiles_choose(const ntk_context *context, const ntk_plan *plan, nt
     double seconds = (double)plan->entries * plan->activation_layers / backend->entry_layers_per_second + 2e-8;
     double pairs = tile_seconds / seconds; /* per tile */
     tile = (int64_t)sqrt(pairs);
-    int64_t largest = plan->connected ? 1024 : 256;
+    int64_t largest = plan->connected ? 1024 : 448;
     if (tile > largest) tile = largest;
     /* at least four tiles a thread, so that the last ones do not leave threads idle */
     double fair = sqrt((double)total_pairs(job) / (4.0 * threads));
