@@ -42,6 +42,7 @@ typedef struct ntk_program {
   const ntk_program_pool *pools;
   int want_ntk;      /* 0: T is not computed */
   double bias_scale; /* largest b_std: fixes the images' powers of two together with the pixels; 0 without biases */
+  int few_entries;   /* 1: too few for rounding errors to average out: float32 hands structured pairs back */
   int tile_count;    /* packed tiles that hold the demanded planes */
   const struct ntk_tile *tiles;
 } ntk_program;
