@@ -4,19 +4,25 @@
 usage: bench/count_instructions.py [--build FOLDER] [--write FILE] [--all] [--show FUNCTION]
 
 Looks at the object files of kernels/plane_cpu.c in the build folder (default build). The functions
-fast_<nv><ntk><wide><aligned>MIDDLE are the steady state: one 3x3 convolution and one ReLU over the rows of a tile, nv vectors
-a row. In each the cycle of basic blocks with the most vector arithmetic is found and its shortest way round counted, so that
-the result is a lower bound. Prints a table per vector; --write also stores the counts as JSON for the benchmark program.
+fast_<nv>_STATE_<state>_<aligned>_MIDDLE are the steady state: one 3x3 convolution and one ReLU over the rows of a tile,
+nv vectors a row; state S carries the NNGP alone, ST and DTV the NTK too. In each the cycle of basic blocks with the
+most vector arithmetic is found and its shortest way round counted, so that the result is a lower bound. Prints a table
+per vector; --write also stores the counts as JSON for the benchmark program.
 """
 import argparse
 import json
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
+FUNCTION = re.compile(r"fast_(?P<vectors>[124])_STATE_(?P<state>[A-Z]+)_(?P<aligned>[01])_(?P<kind>FIRST|MIDDLE|LAST)")
+STATES = {"ntk": "ST", "nngp": "S"}  # of ordinary pairs
+WIDTH = 32  # of the images that the limit is stated for
 LANES = {"avx512": 16, "avx2": 8, "baseline": 4}
-CLASSES = ["fma", "mul", "add", "sqrt", "shuffle", "compare", "logic", "load", "store", "move", "mask", "scalar", "branch"]
+CLASSES = ["fma", "mul", "add", "sqrt", "shuffle", "compare", "logic", "load", "store", "move", "mask", "scalar",
+           "branch"]
 FLOATING = ["fma", "mul", "add", "sqrt", "shuffle", "compare", "logic"]
 # Mnemonics of vector instructions, without the leading v; the first match counts.
 PATTERNS = [
@@ -27,8 +33,8 @@ PATTERNS = [
     ("compare", r"cmp\w*[ps][sd]|pcmp|max[ps][sd]|min[ps][sd]|(p|v)?test"),
     ("mask", r"kmov|kand|kor|knot|kxor|kshift|kunpck|ktest"),
     ("logic", r"p?(and|andn|or|xor|ternlog)(ps|pd|d|q)?$|pandn|pxor|por|pand"),
-    ("shuffle", r"align|palign|perm|shuf|pshuf|unpck|punpck|insert|pinsr|extract|pextr|blend|pblend|expand|compress|psll|psrl|"
-                r"broadcast|pbroadcast|mov[lh]+ps|movddup|movs[lh]dup"),
+    ("shuffle", r"align|palign|perm|shuf|pshuf|unpck|punpck|insert|pinsr|extract|pextr|blend|pblend|expand|compress|"
+                r"psll|psrl|broadcast|pbroadcast|mov[lh]+ps|movddup|movs[lh]dup"),
     ("move", r"mov"),
 ]
 
@@ -188,10 +194,10 @@ def survey(build, everything):
         result["compiler"] = compiler_of(objects[0])
         entry, odd = {"lanes": lanes, "functions": {}}, 0
         for name, code in functions(objects[0]).items():
-            parts = re.fullmatch(r"fast_([124])([01])([01])([01])(FIRST|MIDDLE|LAST)", name)
-            if not parts or not (everything or parts.group(5) == "MIDDLE"):
+            parts = FUNCTION.fullmatch(name)
+            if not parts or not (everything or parts["kind"] == "MIDDLE"):
                 continue
-            counts = count(code, int(parts.group(1)))
+            counts = count(code, int(parts["vectors"]))
             if counts is None:
                 fail(f"{objects[0]}: no loop was found in {name}")
             if counts["per_vector"]["sqrt"] == 1:
@@ -199,12 +205,15 @@ def survey(build, everything):
             else:  # another loop than that over rows, e.g. where the compiler did not unroll the vectors of a row
                 odd += 1
         if odd:
-            print(f"count_instructions.py: left out {odd} functions of {isa}: their hottest loop is not one row a turn with one square "
-                  "root a vector", file=sys.stderr)
+            print(f"count_instructions.py: left out {odd} functions of {isa}: their hottest loop is not one row a turn "
+                  "with one square root a vector", file=sys.stderr)
+        steady = {kernel: f"fast_{WIDTH // lanes}_STATE_{state}_1_MIDDLE" for kernel, state in STATES.items()}
+        entry["steady"] = {kernel: name for kernel, name in steady.items() if name in entry["functions"]}
         if entry["functions"]:
             result["isas"][isa] = entry
     if not result["isas"]:
-        fail(f"no loop of the plane engine could be counted in {build}: build first, with GCC, for x86-64")
+        fail(f"no loop of the plane engine could be counted in {build}: build first, with GCC, for x86-64 "
+             f"(the functions are those named {FUNCTION.pattern})")
     return result
 
 
@@ -212,7 +221,7 @@ def write(result, path):
     """JSON with one function a line."""
     lines = [json.dumps({key: value for key, value in result.items() if key != "isas"})[:-1] + ', "isas": {']
     for isa, entry in result["isas"].items():
-        lines.append(f' "{isa}": {{"lanes": {entry["lanes"]}, "functions": {{')
+        lines.append(f' "{isa}": {{"lanes": {entry["lanes"]}, "steady": {json.dumps(entry["steady"])}, "functions": {{')
         lines += [f'  "{name}": {json.dumps(counts)},' for name, counts in sorted(entry["functions"].items())]
         lines[-1] = lines[-1][:-1]
         lines.append(" }},")
@@ -221,17 +230,19 @@ def write(result, path):
 
 
 def show(result):
-    columns = ["fma", "mul", "add", "sqrt", "shuffle", "compare", "logic", "load", "folded_load", "store", "move", "mask", "scalar",
-               "branch", "spill", "floating_point", "all"]
-    heads = ["fma", "mul", "add", "sqrt", "shuf", "cmp", "logic", "load", "(folded)", "store", "move", "mask", "scalar", "branch",
-             "(spill)", "fp", "all"]
+    columns = ["fma", "mul", "add", "sqrt", "shuffle", "compare", "logic", "load", "folded_load", "store", "move",
+               "mask", "scalar", "branch", "spill", "floating_point", "all"]
+    heads = ["fma", "mul", "add", "sqrt", "shuf", "cmp", "logic", "load", "(folded)", "store", "move", "mask", "scalar",
+             "branch", "(spill)", "fp", "all"]
     print(f"{result['compiler']}; instructions a vector of entries, steady state")
-    print("name: vectors a row, NTK, wide polynomials, aligned seam; (folded): operands that arithmetic loads itself; fp: "
+    print("names: vectors a row, state, 1 where no seam lies inside a vector; *: what the limit is taken from;\n"
+          "(folded): operands that arithmetic loads itself; (spill): loads and stores of the stack; fp: "
           + " + ".join(FLOATING))
     for isa, entry in result["isas"].items():
-        print(f"\n{isa + ', ' + str(entry['lanes']) + ' lanes':<18}" + "".join(f"{head:>9}" for head in heads))
+        print(f"\n{isa + ', ' + str(entry['lanes']) + ' lanes':<27}" + "".join(f"{head:>8}" for head in heads))
         for name, counts in sorted(entry["functions"].items()):
-            print(f"{name:<18}" + "".join(f"{counts['per_vector'][column]:9.1f}" for column in columns))
+            star = "*" if name in entry["steady"].values() else " "
+            print(f"{name + star:<27}" + "".join(f"{counts['per_vector'][column]:8.1f}" for column in columns))
 
 
 def listing(build, wanted):
@@ -242,11 +253,12 @@ def listing(build, wanted):
 
 
 def main():
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # "| head" is no error
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=pathlib.Path(__file__).resolve().parent.parent / "build", metavar="FOLDER")
     parser.add_argument("--write", metavar="FILE", help="store the counts as JSON")
     parser.add_argument("--all", action="store_true", help="also the first and the last layer")
-    parser.add_argument("--show", metavar="FUNCTION", help="list the counted loop of one function, one instruction a line")
+    parser.add_argument("--show", metavar="FUNCTION", help="list the counted loop of a function")
     options = parser.parse_args()
     if options.show:
         listing(options.build, options.show)

@@ -29,13 +29,14 @@ void bench_limit_find(const json_t *counts, const char *isa, bool ntk, const ben
   const json_t *entry = json_object_get(json_object_get(counts, "isas"), isa);
   int lanes = (int)json_integer_value(json_object_get(entry, "lanes"));
   if (lanes < 1 || rates->lanes != lanes) return;
-  /* vectors a row, NTK, wide polynomials, no seam inside a vector: the shortest form of the steady state */
-  snprintf(out->function, sizeof out->function, "fast_%d%d11MIDDLE", BENCH_SIDE / lanes, ntk);
+  const char *name = json_string_value(json_object_get(json_object_get(entry, "steady"), ntk ? "ntk" : "nngp"));
+  if (name) snprintf(out->function, sizeof out->function, "%s", name);
   const json_t *function = json_object_get(json_object_get(entry, "functions"), out->function);
   const json_t *kinds = json_object_get(function, "per_vector");
   if (!kinds) {
-    fprintf(stderr, "ntk_bench: the instruction counts lack %s for %s: run bench/count_instructions.py again\n",
-            out->function, isa);
+    fprintf(stderr,
+            "ntk_bench: the instruction counts lack the %s loop for %s: run bench/count_instructions.py again\n",
+            ntk ? "NTK" : "NNGP", isa);
     return;
   }
   double fma = per_vector(kinds, "fma") + per_vector(kinds, "mul"), add = per_vector(kinds, "add");

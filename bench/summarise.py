@@ -3,9 +3,9 @@
 
 usage: bench/summarise.py [--results FOLDER] [--check] [--busy]
 
-Replaces what stands between the lines <!-- bench:begin --> and <!-- bench:end -->: a short table in README.md, the full ones in
-docs/performance.md. Quick results are left out, and so are those of a busy machine unless --busy is given. --check changes
-nothing and exits with 1 if a file is not up to date.
+Replaces what stands between the lines <!-- bench:begin --> and <!-- bench:end -->: a short table in README.md, the full
+ones in docs/performance.md. Quick results are left out, and so are those of a busy machine unless --busy is given.
+--check changes nothing and exits with 1 if a file is not up to date.
 """
 import argparse
 import json
@@ -70,7 +70,8 @@ def title(result):
     machine = result["machine"]
     cores = f"{machine['cores']} core" + ("s" if machine["cores"] != 1 else "")
     return (f"**{machine['cpu']} ({machine['core']}), {cores}, {result['clock_hz']['median'] / 1e9:.2f} GHz measured, "
-            f"{result['isa']}** — libntk {result['version']}, commit {result['commit']}, {result['compiler']}, {result['date'][:10]}")
+            f"{result['isa']}** — libntk {result['version']}, commit {result['commit']}, {result['compiler']}, "
+            f"{result['date'][:10]}")
 
 
 def table(heads, rows):
@@ -95,8 +96,8 @@ def speeds(result, kernel, readout, depth):
 
 def ratios(result, bars):
     """A sentence for each comparison with the classical method."""
-    names = {"classical": "the classical layer-by-layer method, vectorised", "classical-blocked": "the same, blocked for the cache",
-             "classical-scalar": "the same, not vectorised"}
+    names = {"classical": "the classical layer-by-layer method, vectorised",
+             "classical-blocked": "the same, blocked for the cache", "classical-scalar": "the same, not vectorised"}
     lines = []
     for entry in result["comparisons"]:
         text = f"{entry['ratio']:.1f} x {names[entry['baseline']]} ({number(entry['pairs_per_second'])} pairs/s)"
@@ -127,13 +128,16 @@ def short(results):
                              number(many["pairs_per_second"]["best"]) if many else "",
                              billions(one["entry_layers_per_second"]), percent(one.get("fraction_of_limit"))])
         lines += [title(result), ""]
-        lines += table(["depth 21, 3x32x32 images", "pairs/s, 1 thread", f"pairs/s, {result['machine']['cores']} threads",
-                        "entry-layers/s, 1 thread", "of the limit"], rows)
+        lines += table(["depth 21, 3x32x32 images", "pairs/s, 1 thread",
+                        f"pairs/s, {result['machine']['cores']} threads", "entry-layers/s, 1 thread",
+                        "of the limit"], rows)
         if result["comparisons"]:
-            lines += ["One core, NTK gap, against other methods in the same run: " + "; ".join(ratios(result, False)) + ".", ""]
+            lines += ["One core, NTK gap, against other methods in the same run: "
+                      + "; ".join(ratios(result, False)) + ".", ""]
         if memory(result):
-            lines += [f"Peak memory of `ntk gram`, `{result['memory'][0]['network']}`, 28x28: " + ", ".join(memory(result)) + ".", ""]
-    lines += ["How this is measured, what the words mean, and all figures: [docs/performance.md](docs/performance.md)."]
+            lines += [f"Peak memory of `ntk gram`, `{result['memory'][0]['network']}`, 28x28: "
+                      + ", ".join(memory(result)) + ".", ""]
+    lines += ["How this is measured, what the words mean, all figures: [docs/performance.md](docs/performance.md)."]
     return lines
 
 
@@ -145,8 +149,9 @@ def limits(result):
         needed = limit["instructions_per_vector"]
         lines.append(
             f"Limit, {KERNELS[kernel]}: {needed['fma']:g} multiply-adds a vector of {result['rates']['lanes']} entries "
-            f"({limit['all_instructions_per_vector']:.3g} instructions in all, {limit['floating_point_instructions_per_vector']:.3g} of "
-            f"them floating point) at {result['rates']['instructions_per_clock']['fma']:.2f} a clock: "
+            f"({limit['all_instructions_per_vector']:.3g} instructions in all, "
+            f"{limit['floating_point_instructions_per_vector']:.3g} of them floating point) at "
+            f"{result['rates']['instructions_per_clock']['fma']:.2f} a clock: "
             f"{billions(limit['multiply_add_entry_layers_per_second'])} entry-layers/s a core; tightest of all limits: "
             f"{limit['tightest']}, {billions(limit['entry_layers_per_second'][limit['tightest']])}.")
     return [line for text in lines for line in (text, "")]
@@ -160,9 +165,10 @@ def full(results):
         rows = []
         for case in result["results"]:
             best, worst = case["pairs_per_second"]["best"], case["pairs_per_second"]["worst"]
-            name = KERNELS[case["kernel"]] if case["method"] == "plane" else f"{KERNELS[case['kernel']]}, {case['method']}"
+            name = KERNELS[case["kernel"]] + ("" if case["method"] == "plane" else f", {case['method']}")
             rows.append([name, str(case["depth"]), case["readout"], str(case["threads"]), number(best),
-                         number(case["pairs_per_second"]["median"]), number(worst), billions(case["entry_layers_per_second"]),
+                         number(case["pairs_per_second"]["median"]), number(worst),
+                         billions(case["entry_layers_per_second"]),
                          f"{case['clocks_per_entry_layer']:.2f}" if "clocks_per_entry_layer" in case else "",
                          percent(case.get("fraction_of_limit")),
                          f"{case['scaling']:.2f}" if "scaling" in case else "",
@@ -172,8 +178,9 @@ def full(results):
         lines += [f"- {text}" for text in ratios(result, True)]
         for entry in result["memory"]:
             done = "complete" if entry["complete"] else f"{entry['pairs_computed']:,} of {entry['pairs']:,} pairs"
-            lines.append(f"- peak memory, {entry['images']:,} images of 28x28, `{entry['network']}`, {entry['threads']} threads: "
-                         f"{entry['peak_rss_bytes'] / 2**20:,.0f} MiB, {entry['peak_anonymous_bytes'] / 2**20:,.0f} MiB of it "
+            lines.append(f"- peak memory, {entry['images']:,} images of 28x28, `{entry['network']}`, "
+                         f"{entry['threads']} threads: {entry['peak_rss_bytes'] / 2**20:,.0f} MiB, "
+                         f"{entry['peak_anonymous_bytes'] / 2**20:,.0f} MiB of it "
                          f"anonymous ({done})")
         lines.append("")
     return lines[:-1] or ["No results yet."]
