@@ -48,6 +48,17 @@ err_has() { grep -qE -- "$1" "$scratch/err" || fail "stderr does not match /$1/"
 out_empty() { [ ! -s "$scratch/out" ] || fail "stdout is not empty"; }
 err_empty() { [ ! -s "$scratch/err" ] || fail "stderr is not empty"; }
 same() { cmp -s "$1" "$2" || fail "$1 and $2 differ"; }
+
+# close A B TOLERANCE: two float32 arrays of one shape that agree within a relative tolerance.
+close() {
+  perl -0777 -e '
+    my @v = map { open(my $f, "<:raw", $_) or die; my $all = <$f>; my $length = unpack("v", substr($all, 8, 2));
+                  die unless substr($all, 10, $length) =~ /<f4/; [unpack("f<*", substr($all, 10 + $length))] } @ARGV[0, 1];
+    exit 1 if !@{$v[0]} || @{$v[0]} != @{$v[1]};
+    for (0 .. $#{$v[0]}) { my ($x, $y) = ($v[0][$_], $v[1][$_]); exit 1 unless abs($x - $y) <= $ARGV[2] * abs($y) }' \
+    "$@" || fail "$1 and $2 are not within $3"
+}
+
 missing() { [ ! -e "$1" ] || fail "$1 exists"; }
 
 # A refusal is one sentence on stderr, nothing on stdout.
