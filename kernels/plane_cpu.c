@@ -17,6 +17,8 @@
 
 /* Vectors a row on the fast path: constant sizes, so that the arrays live in registers. */
 enum { MAX_FAST = 4 };
+/* More ReLU layers than this leave over 1e-6 in float32 where few entries average it out. */
+enum { DEEP = 28 };
 enum { MAX_NV = NTK_MAX_SIDE / (LANES > 2 ? 2 : LANES), HALO = NTK_MAX_SIDE };
 
 /* Everything that stays the same within one tile. */
@@ -39,7 +41,7 @@ typedef struct tile_state {
   real *accumulators;              /* [tap][pool][2][LANES] */
   mask up, down, mid[4];           /* interleaved order: which neighbours a filter may add */
   int aligned;                     /* all of mid are full */
-  vec risk, risk_weight;           /* note_risk */
+  vec risk[2], risk_weight[2];     /* note_risk */
 } tile_state;
 
 INLINE int row_position(const tile_state *t, int r) { return r + 1 + (t->seam >= 0 && r >= t->seam); }
@@ -136,18 +138,20 @@ INLINE void pool_row(const int NV, const tile_state *t, int tap, int r, const ve
   }
 }
 
-/* Sums up the error that rounding leaves in k0 of the first ReLU, weighted by the entries' size (docs/accuracy.md):
- * about 1.5e-8 / q where S carries float32 noise, nothing where the two patches are proportional (then snapping was
- * right). */
-INLINE void note_risk(tile_state *t, int r, int k, vec v, vec m, vec q) {
-  size_t x = (size_t)r * t->g.row + k * LANES;
-  size_t z = (size_t)ntk_axis_partner(r, t->program->height, t->a) * t->g.row + k * LANES;
-  mask risky = vec_greater(vec_set((real)1e-2), m);
-  if (t->g.few) risky = mask_and(risky, bits_differ(t->x_hash + x, t->z_hash + z));
-  mask noisy = vec_greater(m, vec_set((real)NTK_DUAL_SNAP));
-  vec error = vec_select(noisy, vec_set((real)1.5e-8) / q, vec_set((real)3e-4));
-  t->risk = vec_add(t->risk, vec_keep(vec_mul(v, error), risky));
-  t->risk_weight = vec_add(t->risk_weight, v);
+/* Sums up the error that rounding leaves in k0, weighted by the entries' size (docs/accuracy.md), at the first ReLU (at
+ * = 0) and at the last one (at = 1): about 1.5e-8 / q where S carries float32 noise. At the first, entries of
+ * proportional patches do not count: snapping them was right. At the last, a small m almost everywhere tells
+ * near-duplicates from images that merely share a flat corner. */
+INLINE void note_risk(tile_state *t, int at, int r, int k, vec v, vec m, vec q) {
+  mask risky = vec_greater(vec_set((real)1e-2), m), noisy = vec_greater(m, vec_set((real)NTK_DUAL_SNAP));
+  if (at == 0 && t->g.few) {
+    size_t x = (size_t)r * t->g.row + k * LANES;
+    size_t z = (size_t)ntk_axis_partner(r, t->program->height, t->a) * t->g.row + k * LANES;
+    risky = mask_and(risky, bits_differ(t->x_hash + x, t->z_hash + z));
+  }
+  vec error = vec_select(noisy, vec_set((real)1.5e-8) / q, vec_set(t->deficit ? 0 : (real)3e-4));
+  t->risk[at] = vec_add(t->risk[at], vec_keep(vec_mul(v, error), risky));
+  t->risk_weight[at] = vec_add(t->risk_weight[at], v);
 }
 
 /* The dual of one row. In: pre-activation S and T (after the first ReLU of a deficit pair: box sums of D, T and V).
@@ -170,7 +174,8 @@ static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, v
     m[0] = d * vec_load(x + row + k * LANES) * vec_load(z + row + k * LANES);
     mask apart = vec_greater(m[0], from_deficit ? vec_zero() : snap);
     q = vec_sqrt_where(m[0], apart);
-    if (signed_rho && p->want_ntk && !NTK_REAL_F64) note_risk(t, r, k, v, m[0], q);
+    if (p->want_ntk && !NTK_REAL_F64 && (signed_rho || layer->norm == p->norm_count - 1))
+      note_risk(t, !signed_rho, r, k, v, m[0], q);
     mask positive = vec_greater(from_deficit ? v : s[k], vec_zero());
     NTK_DUAL_S(poly, m, 1);
     vec up = d * q * poly[0];
@@ -317,9 +322,9 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
   for (int r = t->first_row; r <= last; r++) {
     vec s_next[MAX_FAST], d_next[MAX_FAST], m_next[MAX_FAST], q_next[MAX_FAST];
     vec p[MAX_FAST], poly[MAX_FAST], tt[MAX_FAST];
-    if (KIND == FIRST && NTK) UNROLL for (int k = 0; k < NV; k++) {
+    if (KIND != MIDDLE && NTK) UNROLL for (int k = 0; k < NV; k++) {
         v[k] = vec_load(x + k * LANES) * vec_load(z + k * LANES);
-        if (!NTK_REAL_F64) note_risk(t, r, k, v[k], m[k], q[k]);
+        if (!NTK_REAL_F64) note_risk(t, KIND == LAST, r, k, v[k], m[k], q[k]);
       }
     /* after the last row the loads repeat it: harmless, and the loop stays free of branches */
     const int step = r < last, cross = r + 1 == t->seam;
@@ -529,9 +534,9 @@ static size_t scratch_bytes(const ntk_program *p) {
 
 static double pair(const ntk_program *p, const void *x, const void *z, const void *products, void *scratch,
                    double *sums) {
-  if (!NTK_REAL_F64 && p->few_entries && needs_deficit(p, x, z)) return HUGE_VAL;
+  if (!NTK_REAL_F64 && p->few_entries && (p->norm_count > DEEP || needs_deficit(p, x, z))) return HUGE_VAL;
   tile_state t = {.program = p, .g = layout_of(p), .products = products};
-  t.risk = t.risk_weight = vec_zero();
+  for (int k = 0; k < 2; k++) t.risk[k] = t.risk_weight[k] = vec_zero();
   scratch_plan sizes = plan_scratch(p);
   double *first_sums = scratch;
   real *at = (real *)scratch + sizes.first;
@@ -562,8 +567,12 @@ static double pair(const ntk_program *p, const void *x, const void *z, const voi
     run_tile(&t, &p->tiles[k], first_sums, sums);
   }
   for (int k = 0; k < outputs; k++) sums[k] = ldexp(sums[k], exponent);
-  double weight = vec_sum(t.risk_weight);
-  return weight > 0 ? vec_sum(t.risk) / weight : 0;
+  double risk[2];
+  for (int k = 0; k < 2; k++) {
+    double weight = vec_sum(t.risk_weight[k]);
+    risk[k] = weight > 0 ? vec_sum(t.risk[k]) / weight : 0;
+  }
+  return risk[0] + (p->norm_count - 1) * risk[1];
 }
 
 #if NTK_REAL_F64

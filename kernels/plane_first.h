@@ -9,12 +9,6 @@ static int first_is_exact(const ntk_program *p, const layout *g) {
   return exact_doubles(p, g) > 0 && p->layer_count > 1 && p->layers[0].relu && !p->layers[0].circular;
 }
 
-static double evaluate(const double *c, int n, double m) {
-  double sum = c[n - 1];
-  for (int k = n - 2; k >= 0; k--) sum = sum * m + c[k];
-  return sum;
-}
-
 /* out[j] = SUM of in[j - w .. j + w] inside [begin, end). */
 static void window_row(const double *in, double *out, int begin, int end, int w) {
   for (int j = begin; j < end; j++) out[j] = in[j];
@@ -56,15 +50,36 @@ static void exact_row(const tile_state *t, const double *sums, int r, real *d_ou
     if (n < 0 || n >= p->height || ntk_axis_offset(n, p->height, t->a) != ntk_axis_offset(r, p->height, t->a)) continue;
     for (int j = 0; j < width; j++) s[j] += sums[n * width + j];
   }
-  for (int j = 0; j < width; j++) {
-    double covariance = s[j] + bias, d = v[j] - fabs(covariance), m = v[j] > 0 ? d / v[j] : 0;
+  /* Whole arrays at constant length, without branches: this loop must vectorise. */
+  double deficit[NTK_MAX_SIDE], theta[NTK_MAX_SIDE];
+  const double trained = layer->trained;
+  const int padded = (width + 15) / 16 * 16;
+  for (int j = width; j < padded; j++) v[j] = 1;
+  for (int j = 0; j < padded; j++) {
+    double covariance = s[j] + bias, positive = covariance > 0 ? 1.0 : 0.0;
+    double m = (v[j] - fabs(covariance)) / (v[j] > 0 ? v[j] : 1);
     m = m > 4e-15 ? m : 0;
-    double q = sqrt(m), up = m * v[j] * q * evaluate(s_poly, 6, m), minus = q * evaluate(p_poly, 7, m);
-    double deficit = (covariance > 0 ? m * v[j] : v[j]) - up, k0 = covariance > 0 ? 1 - minus : minus;
+    double q = sqrt(m), sp = s_poly[5], pp = p_poly[6];
+    sp = sp * m + s_poly[4], sp = sp * m + s_poly[3], sp = sp * m + s_poly[2], sp = sp * m + s_poly[1],
+    sp = sp * m + s_poly[0];
+    pp = pp * m + p_poly[5], pp = pp * m + p_poly[4], pp = pp * m + p_poly[3], pp = pp * m + p_poly[2],
+    pp = pp * m + p_poly[1], pp = pp * m + p_poly[0];
+    double minus = q * pp, k0 = positive + (1 - 2 * positive) * minus;
+    deficit[j] = v[j] * ((positive > 0 ? m : 1.0) - m * q * sp);
+    theta[j] = trained * covariance * k0;
+  }
+  if (t->g.interleaved && t->g.nv == 2) {
+    for (int k = 0; 2 * k < width; k++) {
+      int odd = 2 * k + 1 < width;
+      d_out[k] = (real)deficit[2 * k], d_out[LANES + k] = odd ? (real)deficit[2 * k + 1] : 0;
+      t_out[k] = (real)theta[2 * k], t_out[LANES + k] = odd ? (real)theta[2 * k + 1] : 0;
+      v_out[k] = (real)v[2 * k], v_out[LANES + k] = odd ? (real)v[2 * k + 1] : 0;
+    }
+    return;
+  }
+  for (int j = 0; j < width; j++) {
     int at = lane_of(&t->g, j);
-    d_out[at] = (real)deficit;
-    t_out[at] = (real)((layer->trained ? covariance : 0) * k0);
-    v_out[at] = (real)v[j];
+    d_out[at] = (real)deficit[j], t_out[at] = (real)theta[j], v_out[at] = (real)v[j];
   }
 }
 

@@ -172,18 +172,19 @@ static void hash_patches(const ntk_program *p, const layout *g, const double *pi
     }
 }
 
-/* Counts the pixels whose 3 x 3 neighbourhood is constant in every channel. */
+/* Counts the pixels whose 3 x 3 neighbourhood is constant in every channel, black ones (which have no rho) left out. */
 static int count_flat(const ntk_program *p, const double *pixels) {
   int height = p->height, width = p->width, count = 0;
   for (int i = 1; i + 1 < height; i++)
     for (int j = 1; j + 1 < width; j++) {
-      int flat = 1;
+      int flat = 1, black = 1;
       for (int c = 0; c < p->channels && flat; c++) {
         const double *at = pixels + ((size_t)c * height + i) * width + j;
+        black &= *at == 0;
         for (int a = -1; a <= 1 && flat; a++)
           flat = at[a * width - 1] == *at && at[a * width] == *at && at[a * width + 1] == *at;
       }
-      count += flat;
+      count += flat && !black;
     }
   return count;
 }

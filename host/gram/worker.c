@@ -11,7 +11,7 @@
 #include "host/status.h"
 
 /* Estimated relative error of an NTK value from which a float32 pair is recomputed in float64 (docs/accuracy.md). */
-static const double recompute_above = 2e-6;
+static const double recompute_above = 1.5e-7;
 
 /* Order of the pairs of a tile: OUTER x OUTER blocks, whose tables stay in the L3 cache; in them ROWS images stay in L2
  * while the columns stream by. */
@@ -217,7 +217,7 @@ static ntk_status plane_pair(ntk_worker *w, int64_t i, int64_t j, size_t at) {
   const char *z = w->z.images + (size_t)(j - w->z.first) * bytes;
   if (many_channels(plan)) input_products(plan, ops, x, z, w->products);
   double risk = ops->pair(&plan->program, x, z, w->products, w->scratch, w->sums);
-  if (risk * plan->activation_layers > recompute_above) NTK_TRY(exact_pair(w, i, j));
+  if (risk > recompute_above) NTK_TRY(exact_pair(w, i, j));
   ntk_plan_finish(plan, w->sums, w->one);
   for (size_t k = 0; k < plan->output_count; k++) {
     if (!isfinite(w->one[k]))
