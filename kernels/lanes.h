@@ -114,7 +114,7 @@ INLINE mask vec_greater(vec a, vec b) {
 #endif
 }
 INLINE mask bits_differ(const real_bits *a, const real_bits *b) {
-  mask m;
+  mask m = {0};
   for (int l = 0; l < LANES; l++) m[l] = -(real_bits)(a[l] != b[l]);
   return m;
 }
@@ -169,7 +169,7 @@ INLINE vec vec_permute(vec v, const real_bits *index) {
 }
 #endif
 INLINE mask mask_make(uint64_t bits) {
-  mask m;
+  mask m = {0};
   for (int l = 0; l < LANES; l++) m[l] = -(real_bits)((bits >> l) & 1);
   return m;
 }
