@@ -8,8 +8,12 @@
 #include "tests/support_kernel.h"
 
 ntk_dataset *ntk_test_dataset(uint64_t seed, ntk_shape shape, int64_t count) {
+  static double *kept[64]; /* the data sets need them to the end */
+  static size_t used;
   ntk_dataset *data = NULL;
-  double *values = ntk_test_inputs(seed, shape, count); /* the data set needs them to the end */
+  double *values = ntk_test_inputs(seed, shape, count);
+  cr_assert(used < sizeof kept / sizeof *kept);
+  kept[used++] = values;
   cr_assert_eq(ntk_dataset_from_memory(values, NULL, count, shape, &data), NTK_OK, "%s", ntk_last_error());
   return data;
 }
