@@ -532,13 +532,22 @@ static size_t scratch_bytes(const ntk_program *p) {
   return ((pair > norms ? pair : norms) + 63) / 64 * 64;
 }
 
+static double estimated_risk(const tile_state *t) {
+  double risk[2];
+  for (int k = 0; k < 2; k++) {
+    double weight = vec_sum(t->risk_weight[k]);
+    risk[k] = weight > 0 ? vec_sum(t->risk[k]) / weight : 0;
+  }
+  return risk[0] + (t->program->norm_count - 1) * risk[1];
+}
+
 static double pair(const ntk_program *p, const void *x, const void *z, const void *products, void *scratch,
                    double *sums) {
   if (!NTK_REAL_F64 && p->few_entries && (p->norm_count > DEEP || needs_deficit(p, x, z))) return HUGE_VAL;
   tile_state t = {.program = p, .g = layout_of(p), .products = products};
   for (int k = 0; k < 2; k++) t.risk[k] = t.risk_weight[k] = vec_zero();
   scratch_plan sizes = plan_scratch(p);
-  double *first_sums = scratch;
+  double *first_sums = scratch, central_risk = 0;
   real *at = (real *)scratch + sizes.first;
   for (int k = 0; k < 2; k++) {
     t.h_s[k] = at, at += sizes.h;
@@ -565,14 +574,11 @@ static double pair(const ntk_program *p, const void *x, const void *z, const voi
   for (int k = 0; k < p->tile_count; k++) {
     if (k == 0 || p->tiles[k].b != t.b) enter_columns(&t, p->tiles[k].b, z, at);
     run_tile(&t, &p->tiles[k], first_sums, sums);
+    /* among several pools a small one must not have its near-duplicates diluted by the planes of a large one */
+    if (k == 0 && p->pool_count > 1) central_risk = estimated_risk(&t);
   }
   for (int k = 0; k < outputs; k++) sums[k] = ldexp(sums[k], exponent);
-  double risk[2];
-  for (int k = 0; k < 2; k++) {
-    double weight = vec_sum(t.risk_weight[k]);
-    risk[k] = weight > 0 ? vec_sum(t.risk[k]) / weight : 0;
-  }
-  return risk[0] + (p->norm_count - 1) * risk[1];
+  return fmax(central_risk, estimated_risk(&t));
 }
 
 #if NTK_REAL_F64

@@ -119,10 +119,13 @@ static void place_row(const layout *g, int width, const double *from, real *to) 
 
 /* n = sqrt(v) and 1/n of every pixel, in lane order. */
 static void place_norms(const ntk_program *p, const layout *g, const double *v, real *out) {
+  /* pixels this dark beside others (which are of size 1) count as black: 1/n would overflow */
+  const double least = NTK_REAL_F64 ? 1e-290 : 1e-30;
   double n[NTK_MAX_SIDE], inverse[NTK_MAX_SIDE];
   for (int i = 0; i < p->height; i++, out += 2 * g->row) {
     for (int j = 0; j < p->width; j++) {
       n[j] = sqrt(v[i * p->width + j]);
+      if (n[j] < least) n[j] = 0;
       inverse[j] = n[j] > 0 ? 1 / n[j] : 0;
     }
     place_row(g, p->width, n, out);

@@ -90,7 +90,7 @@ static ntk_status lower_connected(ntk_plan *plan, const ntk_layer *layers, size_
   int activations = 0;
   for (size_t k = 0; k < count; k++) {
     if (layers[k].kind != NTK_LAYER_ACTIVATION) continue;
-    if (layers[k].activation != NTK_ACT_RELU || layers[k].factor_auto) return not_yet(&layers[k], "is");
+    if (layers[k].activation != NTK_ACT_RELU) return not_yet(&layers[k], "is");
     activations++;
     body = k + 1;
   }
@@ -265,6 +265,21 @@ static bool offset_demanded(const ntk_plan *plan, int rows, int d, int n) {
   return false;
 }
 
+/* Entries that the smallest pool sums. */
+static double fewest_entries(const ntk_plan *plan) {
+  int height = plan->program.height, width = plan->program.width;
+  double fewest = INFINITY;
+  for (int q = 0; q < plan->program.pool_count; q++) {
+    const ntk_program_pool *pool = &plan->pools[q];
+    double rows = (double)height * height, cols = (double)width * width;
+    if (pool->flatten) rows = height, cols = width;
+    for (int k = 0; pool->row_weights && k < height * height; k++) rows -= pool->row_weights[k] == 0;
+    for (int k = 0; pool->col_weights && k < width * width; k++) cols -= pool->col_weights[k] == 0;
+    fewest = fmin(fewest, rows * cols);
+  }
+  return fewest;
+}
+
 /* The packed tiles that hold demanded planes, ordered by b so that z is rotated once per b. */
 static ntk_status lower_tiles(ntk_plan *plan) {
   int height = (int)plan->shape.height, width = (int)plan->shape.width, n = 0;
@@ -288,7 +303,7 @@ static ntk_status lower_tiles(ntk_plan *plan) {
       plan->planes += circular ? 1 : (right + left) * (down + up);
     }
   }
-  plan->program.few_entries = plan->entries < averaging_entries;
+  plan->program.few_entries = fewest_entries(plan) < averaging_entries;
   plan->program.tiles = plan->tiles;
   plan->program.tile_count = n;
   return NTK_OK;
@@ -304,7 +319,7 @@ static ntk_status lower_images(ntk_plan *plan, const ntk_layers *flat, size_t re
   for (size_t k = 0; k < readout; k++) {
     const ntk_layer *layer = &flat->items[k];
     if (layer->kind == NTK_LAYER_ACTIVATION) {
-      if (layer->activation != NTK_ACT_RELU || layer->factor_auto) return not_yet(layer, "is");
+      if (layer->activation != NTK_ACT_RELU) return not_yet(layer, "is");
       activations++;
     } else if (layer->kind != NTK_LAYER_CONV) {
       return not_yet(layer, "is");

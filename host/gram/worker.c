@@ -13,7 +13,7 @@
 /* Estimated relative error of an NTK value from which a float32 pair is recomputed in float64, for shallow networks;
  * deep ones (3e-6 over the number of ReLUs) need more care, since the errors of layers add up in S (docs/accuracy.md).
  */
-static const double recompute_above = 6e-7;
+static const double recompute_above = 4e-7;
 
 /* Order of the pairs of a tile: OUTER x OUTER blocks, whose tables stay in the L3 cache; in them ROWS images stay in L2
  * while the columns stream by. */
@@ -270,6 +270,13 @@ static ntk_status plane_diagonal(ntk_worker *w, int64_t i0, int64_t rows) {
 /* ---- fully connected
  * ------------------------------------------------------------------------------------------------- */
 
+/* out = x z^T / d for GEMM_BLOCK rows of each. Every GEMM has this one shape, so that a product does not depend on
+ * where in a tile its pair lies. */
+static void gemm_block(const double *x, const double *z, int d, double *out, int64_t stride) {
+  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, GEMM_BLOCK, GEMM_BLOCK, d, 1.0 / d, x, d, z, d, 0, out,
+              (int)stride);
+}
+
 static ntk_status prepare_rows(ntk_worker *w, image_side *side, int64_t first, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
   size_t d = ntk_plan_input_size(plan);
@@ -278,9 +285,10 @@ static ntk_status prepare_rows(ntk_worker *w, image_side *side, int64_t first, i
   NTK_TRY(ntk_inputs_read(side->source, plan, first, count, side->rows));
   memset(side->rows + (size_t)count * d, 0, (size_t)(w->stride - count) * d * sizeof(double));
   for (int64_t k = 0; k < w->stride; k++) {
-    double q = 0;
-    for (size_t c = 0; c < d; c++) q += side->rows[(size_t)k * d + c] * side->rows[(size_t)k * d + c];
-    q /= (double)d;
+    /* by the very GEMM that makes the products, so that an input and its copy have rho = 1 to the last bit */
+    if (k % GEMM_BLOCK == 0)
+      gemm_block(side->rows + k * (int64_t)d, side->rows + k * (int64_t)d, (int)d, w->fc_products, w->stride);
+    double q = w->fc_products[(k % GEMM_BLOCK) * w->stride + k % GEMM_BLOCK];
     for (int l = 0; l < plan->fc.layer_count; l++) {
       const ntk_fc_layer *layer = &plan->fc.layers[l];
       q = layer->w2 * q + layer->b2;
@@ -295,13 +303,11 @@ static ntk_status prepare_rows(ntk_worker *w, image_side *side, int64_t first, i
   return NTK_OK;
 }
 
-/* Rows [ib, ib + GEMM_BLOCK) against all columns. Every GEMM has the same shape, so that a product does not depend on
- * where in a tile its pair lies. */
+/* Rows [ib, ib + GEMM_BLOCK) against all columns. */
 static void block_products(ntk_worker *w, int64_t ib, int64_t columns) {
-  int d = (int)ntk_plan_input_size(w->shared->plan), stride = (int)w->stride;
+  int64_t d = (int64_t)ntk_plan_input_size(w->shared->plan);
   for (int64_t jb = 0; jb < columns; jb += GEMM_BLOCK)
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, GEMM_BLOCK, GEMM_BLOCK, d, 1.0 / d, w->x.rows + ib * d, d,
-                w->z.rows + jb * d, d, 0, w->fc_products + jb, stride);
+    gemm_block(w->x.rows + ib * d, w->z.rows + jb * d, (int)d, w->fc_products + jb, w->stride);
 }
 
 static ntk_status connected_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool diagonal) {
