@@ -420,6 +420,13 @@ static void input_row(tile_state *t, int r) {
       ((real *)s)[at] = products[(size_t)j * p->height * p->width + ntk_axis_partner(j, p->width, t->b)];
     }
   }
+  if (t->g.interleaved && t->g.nv == 2 && p->layers[0].cols == 3 && p->layers[0].trained) {
+    real *h_s = t->h_s[0] + (size_t)row_position(t, r) * row, *h_t = t->h_t[0] + (size_t)row_position(t, r) * row;
+    row_sum3(2, 0, t, s, h_s); /* S and T start equal */
+    if (p->want_ntk)
+      for (int k = 0; k < 2; k++) vec_store(h_t + k * LANES, vec_load(h_s + k * LANES));
+    return;
+  }
   if (p->layers[0].trained)
     for (int k = 0; k < t->g.nv; k++) tt[k] = s[k];
   store_row(t, &p->layers[0], r, s, tt, NULL, 0);
