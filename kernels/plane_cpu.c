@@ -2,9 +2,12 @@
  * with NTK_ISA and NTK_REAL_F64 set). Read plane.h and program.h first.
  *
  * A packed tile of S and T lives in L1 and passes through all layers. Between layers it is stored as row sums of the
- * next filter
- * ("h"), so that a layer is one sweep over rows: add the h rows that the filter covers, apply the duals, form the next
- * row sums, store. Rows on the two sides of the seam are kept apart by a row of zeros.
+ * next filter ("h"), so that a layer is one sweep over rows: add the h rows that the filter covers, apply the duals,
+ * form the next row sums, store. Rows on the two sides of the seam are kept apart by a row of zeros.
+ *
+ * The state is (S, T), or for pairs with constant regions (D, T, V) with S = V - D, where V = n_x n_z after every ReLU:
+ *   D_next = box(D) + W,   W = n'_x n'_z - box(V) >= 0 by Cauchy and Schwarz,
+ * with W below the rounding noise taken as 0, so that tiny deficits survive from layer to layer (docs/accuracy.md).
  */
 #include "kernels/duals.h"
 #include "kernels/lanes.h"
@@ -46,8 +49,7 @@ typedef struct tile_state {
 
 INLINE int row_position(const tile_state *t, int r) { return r + 1 + (t->seam >= 0 && r >= t->seam); }
 
-/* ---- horizontal sums
- * ------------------------------------------------------------------------------------------------- */
+/* ---- horizontal sums ---- */
 
 /* Row sums of a filter 3 wide, interleaved order. */
 INLINE void row_sum3(const int NV, const int ALIGNED, const tile_state *t, const vec *v, real *out) {
@@ -99,8 +101,7 @@ static void row_sum_any(const tile_state *t, int cols, int circular, real *line,
     for (int k = 1; k <= w; k++) line[-k] = line[width - 1 + k] = 0;
 }
 
-/* ---- one layer, the general way
- * -------------------------------------------------------------------------------------- */
+/* ---- one layer, the general way ---- */
 
 /* Vertical sum of h at row r, vector k. */
 INLINE vec column_sum(const tile_state *t, const ntk_program_layer *layer, const real *h, int r, int k) {
@@ -262,8 +263,7 @@ static void layer_any(tile_state *t, int l, int from, int to) {
   }
 }
 
-/* ---- one layer, the fast way: 3x3, zero padding, ReLU, no bias
- * --------------------------------------------------------- */
+/* ---- one layer, the fast way: 3x3, zero padding, ReLU, no bias ---- */
 
 /* FIRST: signed correlations. MIDDLE: the steady state. LAST: pooled instead of stored. */
 enum { FIRST, MIDDLE, LAST, SLOW };
@@ -398,8 +398,7 @@ static const layer_function fast_table[3][STATES][2][3] = {FAST_STATES(1), FAST_
 
 #include "kernels/plane_first.h"
 
-/* ---- a tile and a pair
- * ------------------------------------------------------------------------------------------------ */
+/* ---- a tile and a pair ---- */
 
 /* Input products of a row: SUM_c x z, then the first layer's row sums. */
 static void input_row(tile_state *t, int r) {
@@ -550,7 +549,8 @@ static double estimated_risk(const tile_state *t) {
 
 static double pair(const ntk_program *p, const void *x, const void *z, const void *products, void *scratch,
                    double *sums) {
-  if (!NTK_REAL_F64 && p->few_entries && (p->norm_count > DEEP || needs_deficit(p, x, z))) return HUGE_VAL;
+  if (!NTK_REAL_F64 && p->want_ntk && p->few_entries && (p->norm_count > DEEP || needs_deficit(p, x, z)))
+    return HUGE_VAL;
   tile_state t = {.program = p, .g = layout_of(p), .products = products};
   for (int k = 0; k < 2; k++) t.risk[k] = t.risk_weight[k] = vec_zero();
   scratch_plan sizes = plan_scratch(p);

@@ -79,8 +79,7 @@ static ntk_status lower_head(ntk_plan *plan, const ntk_layer *layers, size_t cou
   return NTK_OK;
 }
 
-/* ---- fully connected
- * ------------------------------------------------------------------------------------------------- */
+/* ---- fully connected ---- */
 
 static ntk_status lower_connected(ntk_plan *plan, const ntk_layer *layers, size_t count,
                                   const ntk_plan_options *options) {
@@ -123,8 +122,7 @@ static ntk_status lower_connected(ntk_plan *plan, const ntk_layer *layers, size_
   return NTK_OK;
 }
 
-/* ---- images
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- images ---- */
 
 /* Largest eigenvalue of the 1-D box sum of `taps` on `n` points: how much a filter can grow the state. */
 static double box_growth(int n, int taps, int circular) {

@@ -146,12 +146,12 @@ static void *worker_main(void *argument) {
   return NULL;
 }
 
-static void report(const ntk_context *context, const ntk_plan *plan, const team *t, double started) {
+static void report(const ntk_context *context, const ntk_plan *plan, const team *t, int64_t resumed, double started) {
   if (!context || !context->progress) return;
   ntk_progress p = {
       .stage = t->job->stage, .total = total_pairs(t->job), .seconds = now() - started, .seconds_left = -1};
   int64_t computed = atomic_load(&t->shared.pairs);
-  p.done = computed + t->job->pairs_resumed;
+  p.done = computed + resumed;
   if (p.seconds > 0) p.pairs_per_second = (double)computed / p.seconds;
   if (computed > 0) p.seconds_left = (double)(p.total - p.done) / p.pairs_per_second;
   p.entry_layers_per_second = p.pairs_per_second * (double)plan->entries * plan->activation_layers;
@@ -183,7 +183,10 @@ static ntk_status run_team(ntk_context *context, const ntk_plan *plan, team *t, 
     until.tv_nsec += 100000000;
     if (until.tv_nsec >= 1000000000) until.tv_nsec -= 1000000000, until.tv_sec++;
     pthread_cond_timedwait(&t->finished, &t->lock, &until);
-    report(context, plan, t, started);
+    const int64_t resumed = t->job->pairs_resumed;
+    pthread_mutex_unlock(&t->lock); /* a slow callback must not stop the workers */
+    report(context, plan, t, resumed, started);
+    pthread_mutex_lock(&t->lock);
   }
   pthread_mutex_unlock(&t->lock);
   for (int k = 0; k < count; k++) pthread_join(ids[k], NULL);
@@ -212,7 +215,7 @@ ntk_status ntk_tiles_run(ntk_context *context, const ntk_plan *plan, ntk_tiles_j
   ntk_blas_threads_push(1); /* the workers are the parallelism */
   ntk_status status = run_team(context, plan, &t, started);
   ntk_blas_threads_pop();
-  report(context, plan, &t, started);
+  report(context, plan, &t, job->pairs_resumed, started);
   pthread_cond_destroy(&t.finished);
   pthread_condattr_destroy(&attributes);
   pthread_mutex_destroy(&t.lock);

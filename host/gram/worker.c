@@ -160,8 +160,7 @@ static bool stopped(const ntk_worker *w) {
 
 static ntk_status interrupted(void) { return ntk_fail(NTK_ERROR_INTERRUPTED, "interrupted"); }
 
-/* ---- plane engine
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- plane engine ---- */
 
 static ntk_status prepare_images(ntk_worker *w, image_side *side, int64_t first, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
@@ -267,8 +266,7 @@ static ntk_status plane_diagonal(ntk_worker *w, int64_t i0, int64_t rows) {
   return NTK_OK;
 }
 
-/* ---- fully connected
- * ------------------------------------------------------------------------------------------------- */
+/* ---- fully connected ---- */
 
 /* out = x z^T / d for GEMM_BLOCK rows of each. Every GEMM has this one shape, so that a product does not depend on
  * where in a tile its pair lies. */
@@ -339,8 +337,7 @@ static ntk_status connected_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_
   return NTK_OK;
 }
 
-/* ---- a tile
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- a tile ---- */
 
 /* Copies the upper triangle of a square tile to the lower one: symmetric to the last bit. */
 static void mirror(ntk_worker *w, int64_t n) {

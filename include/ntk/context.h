@@ -1,8 +1,8 @@
 /** @file context.h
  *  A context: the resources and the callbacks that computations run with.
  *
- *  Any number of contexts may live side by side. One context may be used by several threads, but its setters must not run
- *  while a computation uses it; ntk_context_cancel may be called at any time, from any thread or signal handler.
+ *  Any number of contexts may live side by side. One context may be used by several threads, but its setters must not
+ * run while a computation uses it; ntk_context_cancel may be called at any time, from any thread or signal handler.
  */
 #ifndef NTK_CONTEXT_H
 #define NTK_CONTEXT_H
@@ -18,16 +18,17 @@ typedef struct ntk_context ntk_context;
 
 /** A report of progress. Numbers count pairs of images. */
 typedef struct ntk_progress {
-  const char *stage;         /**< What runs, e.g. "gram"; static storage. */
-  int64_t done;              /**< Pairs finished, those of an earlier, resumed run included. */
-  int64_t total;             /**< Pairs in all. */
-  double seconds;            /**< Seconds since this computation began. */
-  double pairs_per_second;   /**< Rate of this run, 0 while unknown. */
-  double seconds_left;       /**< Estimated seconds to the end, < 0 while unknown. */
+  const char *stage;              /**< What runs, e.g. "gram"; static storage. */
+  int64_t done;                   /**< Pairs finished, those of an earlier, resumed run included. */
+  int64_t total;                  /**< Pairs in all. */
+  double seconds;                 /**< Seconds since this computation began. */
+  double pairs_per_second;        /**< Rate of this run, 0 while unknown. */
+  double seconds_left;            /**< Estimated seconds to the end, < 0 while unknown. */
   double entry_layers_per_second; /**< Rate in entry-layers (docs/performance.md), 0 while unknown. */
 } ntk_progress;
 
-/** Receives progress, at most about ten times a second, from one thread at a time; must not call back into the context.*/
+/** Receives progress, at most about ten times a second, from one thread at a time; must not call back into the
+ * context.*/
 typedef void (*ntk_progress_fn)(const ntk_progress *progress, void *user);
 
 /** Creates a context with all cores, a memory budget of 512 MiB, the best instruction set and no callbacks.
@@ -63,7 +64,8 @@ NTK_API const char *ntk_context_isa(const ntk_context *context);
 /** Installs a progress callback; NULL removes it. */
 NTK_API void ntk_context_set_progress(ntk_context *context, ntk_progress_fn callback, void *user);
 
-/** Asks the computations of this context to stop soon with NTK_ERROR_INTERRUPTED. Async-signal-safe. */
+/** Asks the computations of this context to stop soon with NTK_ERROR_INTERRUPTED. The context stays cancelled: later
+ *  computations need a new one. Async-signal-safe. */
 NTK_API void ntk_context_cancel(ntk_context *context);
 
 #ifdef __cplusplus

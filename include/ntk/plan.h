@@ -31,8 +31,8 @@ typedef enum ntk_precision {
 typedef struct ntk_plan_options {
   int kernels;             /**< Mask of ntk_kernel; 0 means NTK_KERNEL_NTK. */
   ntk_precision precision; /**< Default NTK_F32. */
-  const int *depths;       /**< Keep only the first d activations, one result per d ("all depths of a family"), for
-                                networks whose blocks before the readout are one repeated block; NULL: as written. */
+  const int *depths;       /**< One result per d: the network cut after its d-th activation, with the same readout
+                                ("all depths of a family"); NULL: as written. */
   size_t depth_count;
   const int *pools;        /**< Replace the readout by lap(c) for each c >= 0 (circular if the text's lap is); NULL: as
                                 written. */
