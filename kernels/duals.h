@@ -4,18 +4,28 @@
  * k0(r), k1(-r) = k1(r) - r, so that in general v k1 = max(S, 0) + D q s(m). m below NTK_DUAL_SNAP is rounding noise
  * and taken as 0: equal and proportional patches then have rho = 1 exactly.
  *
- * The includer provides: real, vec_set, vec_fma and INLINE (kernels/lanes.h, or their scalar twins in CUDA).
+ * The vocabulary is that of kernels/lanes.h; CUDA brings scalar twins of it.
  */
 #ifndef NTK_KERNELS_DUALS_H
 #define NTK_KERNELS_DUALS_H
 
 #include "kernels/duals_poly.h"
+#ifndef __CUDACC__
+#include "kernels/lanes.h"
+#endif
+
+/* After the first ReLU m and q come scaled, for tables' sake: 1 / n carries the factor (plane_tables.h). */
+#ifdef NTK_DUAL_TABLES
+#define NTK_DUAL_SCALE NTK_DUAL_TABLE_SCALE
+#else
+#define NTK_DUAL_SCALE 1
+#endif
 
 #if NTK_REAL_F64
 #define NTK_DUAL_SNAP 4e-15
 #define NTK_DUAL_GAP 1e-15
 #else
-#define NTK_DUAL_SNAP 4.8e-7f
+#define NTK_DUAL_SNAP (4.8e-7f * NTK_DUAL_SCALE)
 #define NTK_DUAL_GAP 1.8e-7f /* rounding noise of W (plane_cpu.c), relative to n_x n_z */
 #endif
 
@@ -31,13 +41,44 @@
             vec_fma(result[horner_k], m[horner_k], vec_set(horner_c[horner_i]));                \
   } while (0)
 
-/* p(m) and s(m) */
+/* p(m), if want_p, and s(m) of `count` independent arguments, by one polynomial each over the whole of [0, 1]. */
 #if NTK_REAL_F64
-#define NTK_DUAL_P(result, m, count) NTK_HORNER(result, m, count, NTK_DUAL_P17)
-#define NTK_DUAL_S(result, m, count) NTK_HORNER(result, m, count, NTK_DUAL_S15)
+#define NTK_DUALS_WHOLE(p, s, m, count, want_p)        \
+  do {                                                 \
+    NTK_HORNER(s, m, count, NTK_DUAL_S15);             \
+    if (want_p) NTK_HORNER(p, m, count, NTK_DUAL_P17); \
+  } while (0)
 #else
-#define NTK_DUAL_P(result, m, count) NTK_HORNER(result, m, count, NTK_DUAL_P6)
-#define NTK_DUAL_S(result, m, count) NTK_HORNER(result, m, count, NTK_DUAL_S5)
+#define NTK_DUALS_WHOLE(p, s, m, count, want_p)       \
+  do {                                                \
+    NTK_HORNER(s, m, count, NTK_DUAL_S5);             \
+    if (want_p) NTK_HORNER(p, m, count, NTK_DUAL_P6); \
+  } while (0)
+#endif
+
+/* The same after the first ReLU, where correlations near 0 are rare: the tables are less exact there. */
+#ifndef NTK_DUAL_TABLES
+#define NTK_DUALS_LATER NTK_DUALS_WHOLE
+#else
+/* A quadratic whose coefficients are looked up balances multipliers and shuffles, where Horner's rule waits for the
+ * former. The interval is in the low bits of m + 2^19. */
+INLINE void ntk_dual_lookup(const int count, const real (*table)[16], const vec *m, const vec *at, vec *result) {
+  const vec constant = vec_loadu(table[0]), linear = vec_loadu(table[1]), quadratic = vec_loadu(table[2]);
+  vec c[4];
+  UNROLL for (int k = 0; k < count; k++) result[k] = vec_lookup16(quadratic, at[k]);
+  UNROLL for (int k = 0; k < count; k++) c[k] = vec_lookup16(linear, at[k]);
+  UNROLL for (int k = 0; k < count; k++) result[k] = vec_fma(result[k], m[k], c[k]);
+  UNROLL for (int k = 0; k < count; k++) c[k] = vec_lookup16(constant, at[k]);
+  UNROLL for (int k = 0; k < count; k++) result[k] = vec_fma(result[k], m[k], c[k]);
+}
+INLINE void ntk_duals_table(vec *p, vec *s, const vec *m, const int count, const int want_p) {
+  static const real s_table[3][16] = {NTK_DUAL_S_TABLE}, p_table[3][16] = {NTK_DUAL_P_TABLE};
+  vec interval[4];
+  UNROLL for (int k = 0; k < count; k++) interval[k] = vec_add(m[k], vec_set((real)524288));
+  ntk_dual_lookup(count, s_table, m, interval, s);
+  if (want_p) ntk_dual_lookup(count, p_table, m, interval, p);
+}
+#define NTK_DUALS_LATER ntk_duals_table
 #endif
 
 #endif

@@ -20,14 +20,13 @@ static void fc_vector(const ntk_fc_program *p, const double *products, const dou
       vec n_x = vec_set(x_norms[layer->norm]), n_z = vec_loadu(z_norms + layer->norm * stride);
       vec i_x = vec_set(x_norms[p->norm_count + layer->norm]);
       vec i_z = vec_loadu(z_norms + (p->norm_count + layer->norm) * stride);
-      vec d = vec_fms(n_x, n_z, vec_abs(s)), m[1], poly[1];
+      vec d = vec_fms(n_x, n_z, vec_abs(s)), m[1], poly[1], theta[1];
       m[0] = vec_mul(vec_mul(d, i_x), i_z);
       vec q = vec_sqrt_where(m[0], vec_greater(m[0], vec_set(NTK_DUAL_SNAP)));
       mask positive = vec_greater(s, vec_zero());
-      NTK_DUAL_S(poly, m, 1);
+      NTK_DUALS_WHOLE(theta, poly, m, 1, 1);
       s = vec_mul(vec_fma(vec_mul(d, q), poly[0], vec_keep(s, positive)), vec_set(layer->half_c));
-      NTK_DUAL_P(poly, m, 1);
-      vec minus = vec_mul(q, poly[0]);
+      vec minus = vec_mul(q, theta[0]);
       t = vec_mul(t, vec_mul(vec_select(positive, vec_set(1) - minus, minus), vec_set(layer->half_c)));
     }
     if (layer->tap >= 0) {

@@ -54,6 +54,9 @@ INLINE vec vec_shift_down(vec v, mask keep) {
   return _mm512_castsi512_ps(_mm512_maskz_alignr_epi32(keep, _mm512_setzero_si512(), _mm512_castps_si512(v), 1));
 }
 INLINE vec vec_permute(vec v, const real_bits *index) { return _mm512_permutexvar_ps(_mm512_loadu_si512(index), v); }
+/* table[low four bits of each lane of at] */
+#define NTK_DUAL_TABLES
+INLINE vec vec_lookup16(vec table, vec at) { return _mm512_permutexvar_ps(_mm512_castps_si512(at), table); }
 INLINE mask vec_greater(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 INLINE mask bits_differ(const real_bits *a, const real_bits *b) {
   return _mm512_cmpneq_epi32_mask(_mm512_loadu_si512(a), _mm512_loadu_si512(b));

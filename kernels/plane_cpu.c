@@ -164,7 +164,7 @@ static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, v
   const real *z = t->z_norms + ((size_t)layer->norm * p->height + partner) * 2 * row;
   const vec snap = vec_set((real)NTK_DUAL_SNAP);
   for (int k = 0; k < t->g.nv; k++) {
-    vec n_x = vec_load(x + k * LANES), n_z = vec_load(z + k * LANES), v = n_x * n_z, d, m[1], q, poly[1];
+    vec n_x = vec_load(x + k * LANES), n_z = vec_load(z + k * LANES), v = n_x * n_z, d, m[1], q, poly[1], theta[1];
     int from_deficit = t->deficit && !signed_rho;
     if (from_deficit) {
       vec w = vec_fms(n_x, n_z, vv[k]);
@@ -178,7 +178,10 @@ static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, v
     if (p->want_ntk && !NTK_REAL_F64 && (signed_rho || layer->norm == p->norm_count - 1))
       note_risk(t, !signed_rho, r, k, v, m[0], q);
     mask positive = vec_greater(from_deficit ? v : s[k], vec_zero());
-    NTK_DUAL_S(poly, m, 1);
+    if (signed_rho)
+      NTK_DUALS_WHOLE(theta, poly, m, 1, 1);
+    else
+      NTK_DUALS_LATER(theta, poly, m, 1, 1);
     vec up = d * q * poly[0];
     if (t->deficit)
       s[k] = vec_select(positive, vec_keep(d, apart), v) - up;
@@ -186,8 +189,7 @@ static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, v
       s[k] = (signed_rho ? vec_keep(s[k], positive) : s[k]) + up;
     vv[k] = v;
     if (!p->want_ntk) continue;
-    NTK_DUAL_P(poly, m, 1);
-    vec minus = q * poly[0], k0 = vec_set(1) - minus;
+    vec minus = q * theta[0], k0 = vec_set(1) - minus;
     if (signed_rho) k0 = vec_select(positive, k0, minus);
     tt[k] = tt[k] * k0;
   }
@@ -333,8 +335,10 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
     z += step ? 2 * row : 0;
     z -= cross && step ? (size_t)height * 2 * row : 0;
     row_deficit(NV, KIND, DEFICIT, h_s + at_next, h_v + at_next, x, z, s_next, d_next, m_next, q_next);
-    NTK_DUAL_S(poly, m, NV);
-    if (NTK) NTK_DUAL_P(p, m, NV);
+    if (KIND == FIRST)
+      NTK_DUALS_WHOLE(p, poly, m, NV, NTK);
+    else
+      NTK_DUALS_LATER(p, poly, m, NV, NTK);
     UNROLL for (int k = 0; k < NV; k++) {
       mask positive;
       if (KIND == FIRST) positive = vec_greater(s[k], vec_zero());

@@ -117,16 +117,17 @@ static void place_row(const layout *g, int width, const double *from, real *to) 
     for (int j = k, l = 0; j < width; j += g->nv, l++) to[k * LANES + l] = (real)from[j];
 }
 
-/* n = sqrt(v) and 1/n of every pixel, in lane order. */
-static void place_norms(const ntk_program *p, const layout *g, const double *v, real *out) {
+/* n = sqrt(v) and 1/n of every pixel, in lane order; 1/n scaled as the duals want it. */
+static void place_norms(const ntk_program *p, const layout *g, const double *v, int signed_rho, real *out) {
   /* pixels this dark beside others (which are of size 1) count as black: 1/n would overflow */
   const double least = NTK_REAL_F64 ? 1e-290 : 1e-30;
+  const double root = signed_rho ? 1 : sqrt((double)NTK_DUAL_SCALE);
   double n[NTK_MAX_SIDE], inverse[NTK_MAX_SIDE];
   for (int i = 0; i < p->height; i++, out += 2 * g->row) {
     for (int j = 0; j < p->width; j++) {
       n[j] = sqrt(v[i * p->width + j]);
       if (n[j] < least) n[j] = 0;
-      inverse[j] = n[j] > 0 ? 1 / n[j] : 0;
+      inverse[j] = n[j] > 0 ? root / n[j] : 0;
     }
     place_row(g, p->width, n, out);
     place_row(g, p->width, inverse, out + g->row);
@@ -237,7 +238,7 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
       for (size_t k = 0; k < area; k++) v[k] += bias;
     if (layer->norm == 0 && exact)
       for (size_t k = 0; k < area; k++) exact[p->channels * area + k] = sqrt(v[k]);
-    if (layer->norm >= 0) place_norms(p, &g, v, norms + (size_t)layer->norm * p->height * 2 * g.row);
+    if (layer->norm >= 0) place_norms(p, &g, v, layer->signed_rho, norms + (size_t)layer->norm * p->height * 2 * g.row);
     if (layer->rescale != 1)
       for (size_t k = 0; k < area; k++) v[k] *= layer->rescale;
   }

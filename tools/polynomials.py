@@ -3,15 +3,22 @@
 
 With m = 1 - rho in [0, 1]:  k0 = 1 - sqrt(m) p(m),  k1 = (1 - m) + m^(3/2) s(m)   (arc-cosine kernels of order 0 and 1).
 p and s are analytic there; Remez's exchange in 60 digits minimises the absolute error of k0 and k1, that is p weighted by
-sqrt(m) and s by m^(3/2). Needs mpmath.   Usage: tools/polynomials.py > kernels/duals_poly.h
+sqrt(m) and s by m^(3/2).
+
+Where a vector can look up 16 floats at once, quadratics on 16 intervals of m are cheaper than one polynomial: interval i
+is |15 m - i| <= 1/2, so that i is what rounding 15 m gives. There m and sqrt(m) come scaled by TABLE_SCALE = 15/16 and its
+root, which makes the interval the low bits of m + 2^19; the tables absorb the scale. Their coefficients are rounded to
+float32 one after the other, each fit knowing the rounding before it.
+
+Needs mpmath.   Usage: tools/polynomials.py > kernels/duals_poly.h
 """
+import struct
 import textwrap
 
 import mpmath as mp
 
 mp.mp.dps = 60
-
-
+TABLE_SCALE = mp.mpf(15) / 16
 
 def p_exact(m):
     # acos(1-m)/(pi sqrt m) = (sqrt2/pi) asin(t)/t with t = sqrt(m/2)
@@ -32,9 +39,10 @@ def s_exact(m):
     return mp.sqrt(2) / mp.pi * total
 
 
-def remez(f, weight, degree):
+def remez(f, weight, degree, low=mp.mpf(0), high=mp.mpf(1), points=600):
     n = degree + 2
-    nodes = [(1 - mp.cos(mp.pi * (2 * i + 1) / (2 * n))) / 2 for i in range(n)]
+    place = lambda angle: low + (high - low) * (1 - mp.cos(angle)) / 2
+    nodes = [place(mp.pi * (2 * i + 1) / (2 * n)) for i in range(n)]
     for _ in range(12):
         rows, right = [], []
         for i, x in enumerate(nodes):
@@ -43,7 +51,7 @@ def remez(f, weight, degree):
         solution = mp.lu_solve(mp.matrix(rows), mp.matrix(right))
         c = [solution[k] for k in range(degree + 1)]
         err = lambda x: weight(x) * (mp.polyval(c[::-1], x) - f(x))
-        grid = [(1 - mp.cos(mp.pi * j / 600)) / 2 for j in range(601)]
+        grid = [place(mp.pi * j / points) for j in range(points + 1)]
         values = [err(x) for x in grid]
         extrema, best = [], None
         for x, v in zip(grid, values):
@@ -77,9 +85,37 @@ def emit(name, c, err, digits):
     print(f"#define {name} \\\n  " + " \\\n  ".join(body))
 
 
+def as_float(x):
+    return mp.mpf(struct.unpack("f", struct.pack("f", float(x)))[0])
+
+
+def table_entry(f, weight, low, high):
+    """Quadratic in m * TABLE_SCALE on one interval, coefficients rounded to float32, and its error."""
+    fixed = [mp.mpf(0)] * 3
+    for degree in (2, 1, 0):
+        c, _ = remez(lambda m: f(m) - mp.polyval(fixed[::-1], m * TABLE_SCALE), weight, degree, low, high, 60)
+        fixed[degree] = as_float(c[degree] / TABLE_SCALE**degree)
+    grid = [low + (high - low) * j / 60 for j in range(61)]
+    return fixed, max(abs(weight(m) * (mp.polyval(fixed[::-1], m * TABLE_SCALE) - f(m))) for m in grid)
+
+
+def emit_table(name, f, weight):
+    root = mp.sqrt(TABLE_SCALE)
+    columns, worst = [], 0
+    for i in range(16):
+        low, high = max(mp.mpf(0), mp.mpf(2 * i - 1) / 30), min(mp.mpf(1), mp.mpf(2 * i + 1) / 30)
+        c, err = table_entry(lambda m: f(m) / root, lambda m: weight(m) * root, low, high)
+        columns.append(c)
+        worst = max(worst, err)
+    print(f"/* max error {mp.nstr(worst, 3)} */")
+    print(f"#define {name} \\")
+    rows = ["{" + ", ".join(mp.nstr(c[k], 9) for c in columns) + "}" for k in range(3)]
+    print("  " + ", \\\n  ".join(" \\\n   ".join(textwrap.wrap(row, 100)) for row in rows))
+
+
 def main():
     print("/* Minimax polynomials of the ReLU duals, lowest power first. Made by tools/polynomials.py: do not edit. */")
-    print("#ifndef NTK_KERNELS_DUALS_POLY_H\n#define NTK_KERNELS_DUALS_POLY_H\n")
+    print("#ifndef NTK_KERNELS_DUALS_POLY_H\n#define NTK_KERNELS_DUALS_POLY_H\n/* clang-format off */\n")
     for name, f, w, degrees in (
         ("P", p_exact, lambda m: mp.sqrt(m), (6, 17)),
         ("S", s_exact, lambda m: m ** mp.mpf("1.5"), (5, 15)),
@@ -87,6 +123,10 @@ def main():
         for d in degrees:
             c, err = remez(f, w, d)
             emit(f"NTK_DUAL_{name}{d}", c, err, 12 if d < 10 else 20)
+    print(f"/* quadratics on 16 intervals, in m and sqrt(m) scaled: constant, linear, quadratic coefficients */")
+    print(f"#define NTK_DUAL_TABLE_SCALE {mp.nstr(TABLE_SCALE, 9)}")
+    emit_table("NTK_DUAL_P_TABLE", p_exact, lambda m: mp.sqrt(m))
+    emit_table("NTK_DUAL_S_TABLE", s_exact, lambda m: m ** mp.mpf("1.5"))
     print("\n#endif")
 
 
