@@ -76,7 +76,7 @@ INLINE vec vec_keep(vec a, mask m) { return AVX(maskz_mov)(m, a); }
 INLINE vec vec_select(mask m, vec a, vec b) { return AVX(mask_blend)(m, b, a); } /* m ? a : b */
 INLINE mask mask_make(uint64_t bits) { return (mask)bits; }
 INLINE mask mask_and(mask a, mask b) { return (mask)(a & b); }
-INLINE mask mask_not(mask a) { return (mask)~a; }
+INLINE int mask_any(mask a) { return a != 0; }
 #undef AVX
 
 #else /* GCC vector extensions */
@@ -177,7 +177,17 @@ INLINE mask mask_make(uint64_t bits) {
   return m;
 }
 INLINE mask mask_and(mask a, mask b) { return a & b; }
-INLINE mask mask_not(mask a) { return ~a; }
+INLINE int mask_any(mask a) {
+#if defined(__AVX2__)
+  return _mm256_movemask_epi8((__m256i)a) != 0;
+#elif defined(__SSE2__)
+  return _mm_movemask_epi8((__m128i)a) != 0;
+#else
+  int any = 0;
+  for (int l = 0; l < LANES; l++) any |= a[l] != 0;
+  return any;
+#endif
+}
 #endif
 
 INLINE vec vec_zero(void) { return vec_set(0); }

@@ -44,6 +44,7 @@ typedef struct tile_state {
   real *accumulators;              /* [tap][pool][2][LANES] */
   mask up, down, mid[4];           /* interleaved order: which neighbours a filter may add */
   int aligned;                     /* all of mid are full */
+  int plain_pool;                  /* one pool without row weights */
   vec risk[2], risk_weight[2];     /* note_risk */
 } tile_state;
 
@@ -52,8 +53,9 @@ INLINE int row_position(const tile_state *t, int r) { return r + 1 + (t->seam >=
 /* ---- horizontal sums ---- */
 
 /* Row sums of a filter 3 wide, interleaved order. */
-INLINE void row_sum3(const int NV, const int ALIGNED, const tile_state *t, const vec *v, real *out) {
-  vec left = vec_shift_up(v[NV - 1], t->up), right = vec_shift_down(v[0], t->down);
+INLINE void row_sum3(const int NV, const int ALIGNED, const tile_state *t, mask up, mask down, const vec *v,
+                     real *out) {
+  vec left = vec_shift_up(v[NV - 1], up), right = vec_shift_down(v[0], down);
   if (NV == 1) {
     vec_store(out, v[0] + (left + right));
   } else if (NV == 2 && ALIGNED) {
@@ -139,6 +141,19 @@ INLINE void pool_row(const int NV, const tile_state *t, int tap, int r, const ve
   }
 }
 
+/* Adds whole columns of S and T to the accumulators of a tap, for the one pool of a program that has no row weights. */
+INLINE void pool_columns(const int NV, const tile_state *t, int tap, const vec *s, const vec *tt) {
+  real *acc = t->accumulators + (size_t)tap * 2 * LANES;
+  vec sum_s = vec_load(acc + LANES), sum_t = vec_load(acc);
+  UNROLL for (int k = 0; k < NV; k++) {
+    vec weight = vec_load(t->col_weights + k * LANES);
+    sum_s = vec_fma(weight, s[k], sum_s);
+    sum_t = vec_fma(weight, tt[k], sum_t);
+  }
+  vec_store(acc, sum_t);
+  vec_store(acc + LANES, sum_s);
+}
+
 /* Sums up the error that rounding leaves in k0, weighted by the entries' size (docs/accuracy.md), at the first ReLU (at
  * = 0) and at the last one (at = 1): about 1.5e-8 / q where S carries float32 noise. At the first, entries of
  * proportional patches do not count: snapping them was right. At the last, a small m almost everywhere tells
@@ -150,9 +165,10 @@ INLINE void note_risk(tile_state *t, int at, int r, int k, vec v, vec m, vec q) 
     size_t z = (size_t)ntk_axis_partner(r, t->program->height, t->a) * t->g.row + k * LANES;
     risky = mask_and(risky, bits_differ(t->x_hash + x, t->z_hash + z));
   }
+  t->risk_weight[at] = vec_add(t->risk_weight[at], v);
+  if (!mask_any(risky)) return;
   vec error = vec_select(noisy, vec_set((real)1.5e-8) / q, vec_set(t->deficit ? 0 : (real)3e-4));
   t->risk[at] = vec_add(t->risk[at], vec_keep(vec_mul(v, error), risky));
-  t->risk_weight[at] = vec_add(t->risk_weight[at], v);
 }
 
 /* The dual of one row. In: pre-activation S and T (after the first ReLU of a deficit pair: box sums of D, T and V).
@@ -209,11 +225,11 @@ static void store_row(const tile_state *t, const ntk_program_layer *next, int r,
       for (int k = 0; k < nv; k++) vec_store(out + k * LANES, v[k]);
     } else if (t->g.interleaved) {
       if (nv == 1)
-        row_sum3(1, 0, t, v, out);
+        row_sum3(1, 0, t, t->up, t->down, v, out);
       else if (nv == 2)
-        row_sum3(2, 0, t, v, out);
+        row_sum3(2, 0, t, t->up, t->down, v, out);
       else
-        row_sum3(4, 0, t, v, out);
+        row_sum3(4, 0, t, t->up, t->down, v, out);
     } else {
       for (int k = 0; k < nv; k++) vec_store(line + k * LANES, v[k]);
       row_sum_any(t, next->cols, next->circular, line, out);
@@ -306,24 +322,51 @@ INLINE void row_deficit(const int NV, const int KIND, const int DEFICIT, const r
   }
 }
 
+/* The dual of a row. In: row_deficit's values and the h rows of T. Out: s and tt, of a deficit pair also d and v = n_x
+ * n_z, all as the next layer's filter takes them. */
+INLINE void row_activate(const int NV, const int NTK, const int DEFICIT, const int KIND, const real *h_t, vec *s, vec *d,
+                         const vec *m, const vec *q, vec *v, vec *tt) {
+  vec p[MAX_FAST], poly[MAX_FAST];
+  if (KIND == FIRST)
+    NTK_DUALS_WHOLE(p, poly, m, NV, NTK);
+  else
+    NTK_DUALS_LATER(p, poly, m, NV, NTK);
+  UNROLL for (int k = 0; k < NV; k++) {
+    mask positive;
+    if (KIND == FIRST) positive = vec_greater(s[k], vec_zero());
+    vec up = d[k] * q[k];
+    if (DEFICIT) {
+      if (KIND != FIRST) v[k] = s[k];
+      d[k] = vec_fnma(up, poly[k], KIND == FIRST ? vec_select(positive, d[k], v[k]) : d[k]);
+      s[k] = v[k] - d[k];
+    } else {
+      s[k] = vec_fma(up, poly[k], KIND == FIRST ? vec_keep(s[k], positive) : s[k]);
+    }
+    if (!NTK) continue;
+    vec k0 = vec_fnma(q[k], p[k], vec_set(1)), sum = sum3(h_t + k * LANES, NV * LANES);
+    if (KIND == FIRST) k0 = vec_select(positive, k0, vec_mul(q[k], p[k]));
+    tt[k] = KIND == LAST ? vec_mul(sum, k0) : vec_fma(sum, k0, s[k]);
+  }
+}
+
 /* The sweep is software-pipelined by one row, so that the square roots of row r + 1 run beside the polynomials of row
  * r. */
 INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int ALIGNED, const int KIND, tile_state *t,
                        int l, int from, int to) {
   const ntk_program_layer *layer = &t->program->layers[l];
-  const int row = NV * LANES, height = t->program->height;
+  const int row = NV * LANES, height = t->program->height, last = t->first_row + t->rows - 1;
   const int partner = ntk_axis_partner(t->first_row, height, t->a);
   const real *x = t->x_norms + ((size_t)layer->norm * height + t->first_row) * 2 * row;
   const real *z = t->z_norms + ((size_t)layer->norm * height + partner) * 2 * row;
-  const real *h_s = t->h_s[from], *h_t = t->h_t[from], *h_v = t->h_v[from];
-  real *out_s = t->h_s[to], *out_t = t->h_t[to], *out_v = t->h_v[to];
-  const int last = t->first_row + t->rows - 1;
+  const real *h_s = t->h_s[from], *h_v = t->h_v[from];
+  const real *h_t = KIND == FIRST && l == 0 && layer->trained ? h_s : t->h_t[from]; /* S and T start equal */
+  const mask up = t->up, down = t->down;
   size_t at = (size_t)row_position(t, t->first_row) * row;
-  vec s[MAX_FAST], d[MAX_FAST], m[MAX_FAST], q[MAX_FAST], v[MAX_FAST];
+  vec s[MAX_FAST], d[MAX_FAST], m[MAX_FAST], q[MAX_FAST], v[MAX_FAST], pool_s[MAX_FAST], pool_t[MAX_FAST];
+  if (KIND == LAST) UNROLL for (int k = 0; k < NV; k++) pool_s[k] = pool_t[k] = vec_zero();
   row_deficit(NV, KIND, DEFICIT, h_s + at, h_v + at, x, z, s, d, m, q);
   for (int r = t->first_row; r <= last; r++) {
-    vec s_next[MAX_FAST], d_next[MAX_FAST], m_next[MAX_FAST], q_next[MAX_FAST];
-    vec p[MAX_FAST], poly[MAX_FAST], tt[MAX_FAST];
+    vec s_next[MAX_FAST], d_next[MAX_FAST], m_next[MAX_FAST], q_next[MAX_FAST], tt[MAX_FAST];
     if (KIND != MIDDLE && NTK) UNROLL for (int k = 0; k < NV; k++) {
         v[k] = vec_load(x + k * LANES) * vec_load(z + k * LANES);
         if (!NTK_REAL_F64) note_risk(t, KIND == LAST, r, k, v[k], m[k], q[k]);
@@ -335,36 +378,21 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
     z += step ? 2 * row : 0;
     z -= cross && step ? (size_t)height * 2 * row : 0;
     row_deficit(NV, KIND, DEFICIT, h_s + at_next, h_v + at_next, x, z, s_next, d_next, m_next, q_next);
-    if (KIND == FIRST)
-      NTK_DUALS_WHOLE(p, poly, m, NV, NTK);
-    else
-      NTK_DUALS_LATER(p, poly, m, NV, NTK);
-    UNROLL for (int k = 0; k < NV; k++) {
-      mask positive;
-      if (KIND == FIRST) positive = vec_greater(s[k], vec_zero());
-      vec up = d[k] * q[k];
-      if (DEFICIT) { /* v: the norm product; d: D after the ReLU; s: S after it */
-        if (KIND != FIRST) v[k] = s[k];
-        d[k] = vec_fnma(up, poly[k], KIND == FIRST ? vec_select(positive, d[k], v[k]) : d[k]);
-        s[k] = v[k] - d[k];
-      } else {
-        s[k] = vec_fma(up, poly[k], KIND == FIRST ? vec_keep(s[k], positive) : s[k]);
-      }
-      if (!NTK) continue;
-      vec k0 = vec_fnma(q[k], p[k], vec_set(1)), sum = sum3(h_t + at + k * LANES, row);
-      if (KIND == FIRST) k0 = vec_select(positive, k0, vec_mul(q[k], p[k]));
-      tt[k] = KIND == LAST ? vec_mul(sum, k0) : vec_fma(sum, k0, s[k]);
-    }
-    if (KIND == LAST) {
+    row_activate(NV, NTK, DEFICIT, KIND, h_t + at, s, d, m, q, v, tt);
+    if (KIND == LAST && t->plain_pool) {
+      UNROLL for (int k = 0; k < NV; k++) pool_s[k] = pool_s[k] + s[k];
+      if (NTK) UNROLL for (int k = 0; k < NV; k++) pool_t[k] = pool_t[k] + tt[k];
+    } else if (KIND == LAST) {
       pool_row(NV, t, layer->tap, r, s, NTK ? tt : s);
     } else {
-      row_sum3(NV, ALIGNED, t, DEFICIT ? d : s, out_s + at);
-      if (NTK) row_sum3(NV, ALIGNED, t, tt, out_t + at);
-      if (DEFICIT) row_sum3(NV, ALIGNED, t, v, out_v + at);
+      row_sum3(NV, ALIGNED, t, up, down, DEFICIT ? d : s, t->h_s[to] + at);
+      if (NTK) row_sum3(NV, ALIGNED, t, up, down, tt, t->h_t[to] + at);
+      if (DEFICIT) row_sum3(NV, ALIGNED, t, up, down, v, t->h_v[to] + at);
     }
     at = at_next;
     UNROLL for (int k = 0; k < NV; k++) s[k] = s_next[k], d[k] = d_next[k], m[k] = m_next[k], q[k] = q_next[k];
   }
+  if (KIND == LAST && t->plain_pool) pool_columns(NV, t, layer->tap, pool_s, NTK ? pool_t : pool_s);
 }
 
 /* One function per row length, state, alignment and kind; looked up in fast_table. */
@@ -404,12 +432,11 @@ static const layer_function fast_table[3][STATES][2][3] = {FAST_STATES(1), FAST_
 
 /* ---- a tile and a pair ---- */
 
-/* Input products of a row: SUM_c x z, then the first layer's row sums. */
-static void input_row(tile_state *t, int r) {
+/* Input products of a row, SUM_c x z. */
+static void input_products(const tile_state *t, int r, int partner, vec *s) {
   const ntk_program *p = t->program;
-  int row = t->g.row, partner = ntk_axis_partner(r, p->height, t->a);
-  vec s[MAX_NV], tt[MAX_NV];
-  for (int k = 0; k < t->g.nv; k++) s[k] = tt[k] = vec_zero();
+  const int row = t->g.row;
+  for (int k = 0; k < t->g.nv; k++) s[k] = vec_zero();
   if (t->g.few) {
     for (int c = 0; c < p->channels; c++) {
       const real *x = t->x_pixels + ((size_t)c * p->height + r) * row;
@@ -418,21 +445,47 @@ static void input_row(tile_state *t, int r) {
     }
   } else {
     const real *products = t->products + (size_t)r * p->width * p->height * p->width + (size_t)partner * p->width;
-    for (int j = 0; j < p->width; j++) {
-      int at = lane_of(&t->g, j);
-      ((real *)s)[at] = products[(size_t)j * p->height * p->width + ntk_axis_partner(j, p->width, t->b)];
-    }
+    for (int j = 0; j < p->width; j++)
+      ((real *)s)[lane_of(&t->g, j)] =
+          products[(size_t)j * p->height * p->width + ntk_axis_partner(j, p->width, t->b)];
   }
-  if (t->g.interleaved && t->g.nv == 2 && p->layers[0].cols == 3 && p->layers[0].trained) {
-    real *h_s = t->h_s[0] + (size_t)row_position(t, r) * row, *h_t = t->h_t[0] + (size_t)row_position(t, r) * row;
-    row_sum3(2, 0, t, s, h_s); /* S and T start equal */
-    if (p->want_ntk)
-      for (int k = 0; k < 2; k++) vec_store(h_t + k * LANES, vec_load(h_s + k * LANES));
+}
+
+/* The first layer's row sums, where layer_fast goes on: T is S. */
+INLINE void input_fast(const int NV, tile_state *t) {
+  const ntk_program *p = t->program;
+  const int row = NV * LANES;
+  const size_t channel = (size_t)p->height * row;
+  for (int r = t->first_row; r < t->first_row + t->rows; r++) {
+    const real *x = t->x_pixels + r * row, *z = t->z_pixels + ntk_axis_partner(r, p->height, t->a) * row;
+    vec s[MAX_FAST];
+    UNROLL for (int k = 0; k < NV; k++) s[k] = vec_load(x + k * LANES) * vec_load(z + k * LANES);
+    for (int c = 1; c < p->channels; c++) {
+      x += channel, z += channel;
+      UNROLL for (int k = 0; k < NV; k++) s[k] = vec_fma(vec_load(x + k * LANES), vec_load(z + k * LANES), s[k]);
+    }
+    row_sum3(NV, 0, t, t->up, t->down, s, t->h_s[0] + (size_t)row_position(t, r) * row);
+  }
+}
+
+/* Fills the h buffers 0 with the row sums of the input products. */
+static void enter_input(tile_state *t) {
+  const ntk_program *p = t->program;
+  if (t->g.few && p->layers[0].trained && layer_kind(p, &t->g, 0) == FIRST) {
+    if (t->g.nv == 1)
+      input_fast(1, t);
+    else if (t->g.nv == 2)
+      input_fast(2, t);
+    else
+      input_fast(4, t);
     return;
   }
-  if (p->layers[0].trained)
-    for (int k = 0; k < t->g.nv; k++) tt[k] = s[k];
-  store_row(t, &p->layers[0], r, s, tt, NULL, 0);
+  for (int r = t->first_row; r < t->first_row + t->rows; r++) {
+    vec s[MAX_NV], tt[MAX_NV];
+    input_products(t, r, ntk_axis_partner(r, p->height, t->a), s);
+    for (int k = 0; k < t->g.nv; k++) tt[k] = p->layers[0].trained ? s[k] : vec_zero();
+    store_row(t, &p->layers[0], r, s, tt, NULL, 0);
+  }
 }
 
 /* Which horizontal neighbours belong together in this tile (interleaved order). */
@@ -462,21 +515,20 @@ static void run_tile(tile_state *t, const ntk_tile *tile, double *first_sums, do
   t->a = tile->a, t->first_row = tile->first_row, t->rows = tile->row_count;
   t->seam = p->layers[0].circular || tile->a == 0 ? -1 : p->height - tile->a;
   int before = row_position(t, t->first_row) - 1, after = row_position(t, t->first_row + t->rows - 1) + 1;
-  for (int k = 0; k < 2; k++) {
-    real *h[3] = {t->h_s[k], t->h_t[k], t->h_v[k]};
-    for (int q = 0; q < 3; q++) {
-      memset(h[q] + (size_t)before * row, 0, (size_t)row * sizeof(real));
-      memset(h[q] + (size_t)after * row, 0, (size_t)row * sizeof(real));
-      if (t->seam >= 0) memset(h[q] + ((size_t)t->seam + 1) * row, 0, (size_t)row * sizeof(real));
+  real *const buffers[6] = {t->h_s[0], t->h_s[1], t->h_t[0], t->h_t[1], t->h_v[0], t->h_v[1]};
+  for (int q = 0; q < (t->deficit ? 6 : 4); q++)
+    for (int k = 0; k < row; k += LANES) {
+      vec_store(buffers[q] + (size_t)before * row + k, vec_zero());
+      vec_store(buffers[q] + (size_t)after * row + k, vec_zero());
+      if (t->seam >= 0) vec_store(buffers[q] + ((size_t)t->seam + 1) * row + k, vec_zero());
     }
-  }
   memset(t->accumulators, 0, (size_t)outputs * LANES * sizeof(real));
   int from = 0, l = 0;
   if (t->x_exact) {
     first_exact(t, first_sums);
     from = l = 1;
   } else {
-    for (int r = t->first_row; r < t->first_row + t->rows; r++) input_row(t, r);
+    enter_input(t);
   }
   for (; l < p->layer_count; l++, from = !from) {
     int kind = layer_kind(p, &t->g, l);
@@ -571,6 +623,7 @@ static double pair(const ntk_program *p, const void *x, const void *z, const voi
   memset(t.col_weights, 0, sizes.weights * sizeof(real)); /* lanes beyond the width */
   t.accumulators = at, at += sizes.accumulators;
 
+  t.plain_pool = p->pool_count == 1 && !p->pools[0].row_weights;
   t.deficit = needs_deficit(p, x, z);
   if (t.deficit && first_is_exact(p, &t.g))
     t.x_exact = exact_section(p, &t.g, x), t.z_exact = exact_section(p, &t.g, z);
