@@ -41,10 +41,9 @@ typedef struct tile_state {
   real *h_s[2], *h_t[2], *h_v[2];  /* row sums, (height + 3) rows, ping and pong */
   real *line;                      /* one row with halos, natural order */
   real *col_weights;               /* [pool][row] */
-  real *accumulators;              /* [tap][pool][2][LANES] */
+  real *accumulators;              /* pool_sums */
   mask up, down, mid[4];           /* interleaved order: which neighbours a filter may add */
   int aligned;                     /* all of mid are full */
-  int plain_pool;                  /* one pool without row weights */
   vec risk[2], risk_weight[2];     /* note_risk */
 } tile_state;
 
@@ -120,38 +119,46 @@ INLINE vec column_sum(const tile_state *t, const ntk_program_layer *layer, const
   return sum;
 }
 
-/* Adds a row of S and T, weighted, to the accumulators of a tap. */
+/* Accumulators of a tap and a pool, for every vector of a row: those of T, then those of S. */
+INLINE real *pool_sums(const tile_state *t, int tap, int pool) {
+  return t->accumulators + ((size_t)tap * t->program->pool_count + pool) * 2 * t->g.row;
+}
+
+INLINE vec pool_row_weight(const tile_state *t, const ntk_program_pool *pool, int r) {
+  const int height = t->program->height;
+  if (!pool->row_weights) return vec_set(1);
+  return vec_set((real)pool->row_weights[r * height + ntk_axis_partner(r, height, t->a)]);
+}
+
+/* Adds a row of S and T to the accumulators of a tap. */
 INLINE void pool_row(const int NV, const tile_state *t, int tap, int r, const vec *s, const vec *tt) {
-  const ntk_program *p = t->program;
-  const int partner = ntk_axis_partner(r, p->height, t->a);
-  for (int q = 0; q < p->pool_count; q++) {
-    const ntk_program_pool *pool = &p->pools[q];
-    if (pool->flatten && (t->a != 0 || t->b != 0)) continue;
-    real *acc = t->accumulators + ((size_t)tap * p->pool_count + q) * 2 * LANES;
-    const real *weights = t->col_weights + (size_t)q * t->g.row;
-    vec row_weight = vec_set(pool->row_weights ? (real)pool->row_weights[r * p->height + partner] : 1);
-    vec sum_s = vec_zero(), sum_t = vec_zero();
+  for (int q = 0; q < t->program->pool_count; q++) {
+    real *acc = pool_sums(t, tap, q);
+    vec weight = pool_row_weight(t, &t->program->pools[q], r);
     UNROLL for (int k = 0; k < NV; k++) {
-      vec weight = vec_load(weights + k * LANES);
-      sum_s = vec_fma(weight, s[k], sum_s);
-      sum_t = vec_fma(weight, tt[k], sum_t);
+      vec_store(acc + k * LANES, vec_fma(weight, tt[k], vec_load(acc + k * LANES)));
+      vec_store(acc + (NV + k) * LANES, vec_fma(weight, s[k], vec_load(acc + (NV + k) * LANES)));
     }
-    vec_store(acc, vec_fma(row_weight, sum_t, vec_load(acc)));
-    vec_store(acc + LANES, vec_fma(row_weight, sum_s, vec_load(acc + LANES)));
   }
 }
 
-/* Adds whole columns of S and T to the accumulators of a tap, for the one pool of a program that has no row weights. */
-INLINE void pool_columns(const int NV, const tile_state *t, int tap, const vec *s, const vec *tt) {
-  real *acc = t->accumulators + (size_t)tap * 2 * LANES;
-  vec sum_s = vec_load(acc + LANES), sum_t = vec_load(acc);
-  UNROLL for (int k = 0; k < NV; k++) {
-    vec weight = vec_load(t->col_weights + k * LANES);
-    sum_s = vec_fma(weight, s[k], sum_s);
-    sum_t = vec_fma(weight, tt[k], sum_t);
-  }
-  vec_store(acc, sum_t);
-  vec_store(acc + LANES, sum_s);
+/* Weights the columns of a tile's sums and adds them up. */
+static void pool_columns(const tile_state *t, double *sums) {
+  const ntk_program *p = t->program;
+  const int nv = t->g.nv;
+  for (int tap = 0; tap < p->tap_count; tap++)
+    for (int q = 0; q < p->pool_count; q++, sums += 2) {
+      if (p->pools[q].flatten && (t->a != 0 || t->b != 0)) continue;
+      const real *acc = pool_sums(t, tap, q), *weights = t->col_weights + (size_t)q * t->g.row;
+      vec sum_t = vec_zero(), sum_s = vec_zero();
+      for (int k = 0; k < nv; k++) {
+        vec weight = vec_load(weights + k * LANES);
+        sum_t = vec_fma(weight, vec_load(acc + k * LANES), sum_t);
+        sum_s = vec_fma(weight, vec_load(acc + (nv + k) * LANES), sum_s);
+      }
+      sums[0] += vec_sum(sum_t);
+      sums[1] += vec_sum(sum_s);
+    }
 }
 
 /* Sums up the error that rounding leaves in k0, weighted by the entries' size (docs/accuracy.md), at the first ReLU (at
@@ -361,6 +368,7 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
   const real *h_s = t->h_s[from], *h_v = t->h_v[from];
   const real *h_t = KIND == FIRST && l == 0 && layer->trained ? h_s : t->h_t[from]; /* S and T start equal */
   const mask up = t->up, down = t->down;
+  const int one_pool = t->program->pool_count == 1; /* its sums stay in registers */
   size_t at = (size_t)row_position(t, t->first_row) * row;
   vec s[MAX_FAST], d[MAX_FAST], m[MAX_FAST], q[MAX_FAST], v[MAX_FAST], pool_s[MAX_FAST], pool_t[MAX_FAST];
   if (KIND == LAST) UNROLL for (int k = 0; k < NV; k++) pool_s[k] = pool_t[k] = vec_zero();
@@ -379,9 +387,10 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
     z -= cross && step ? (size_t)height * 2 * row : 0;
     row_deficit(NV, KIND, DEFICIT, h_s + at_next, h_v + at_next, x, z, s_next, d_next, m_next, q_next);
     row_activate(NV, NTK, DEFICIT, KIND, h_t + at, s, d, m, q, v, tt);
-    if (KIND == LAST && t->plain_pool) {
-      UNROLL for (int k = 0; k < NV; k++) pool_s[k] = pool_s[k] + s[k];
-      if (NTK) UNROLL for (int k = 0; k < NV; k++) pool_t[k] = pool_t[k] + tt[k];
+    if (KIND == LAST && one_pool) {
+      const vec weight = pool_row_weight(t, t->program->pools, r);
+      UNROLL for (int k = 0; k < NV; k++) pool_s[k] = vec_fma(weight, s[k], pool_s[k]);
+      if (NTK) UNROLL for (int k = 0; k < NV; k++) pool_t[k] = vec_fma(weight, tt[k], pool_t[k]);
     } else if (KIND == LAST) {
       pool_row(NV, t, layer->tap, r, s, NTK ? tt : s);
     } else {
@@ -392,7 +401,10 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
     at = at_next;
     UNROLL for (int k = 0; k < NV; k++) s[k] = s_next[k], d[k] = d_next[k], m[k] = m_next[k], q[k] = q_next[k];
   }
-  if (KIND == LAST && t->plain_pool) pool_columns(NV, t, layer->tap, pool_s, NTK ? pool_t : pool_s);
+  if (KIND == LAST && one_pool) UNROLL for (int k = 0; k < NV; k++) {
+      vec_store(pool_sums(t, layer->tap, 0) + k * LANES, NTK ? pool_t[k] : pool_s[k]);
+      vec_store(pool_sums(t, layer->tap, 0) + (NV + k) * LANES, pool_s[k]);
+    }
 }
 
 /* One function per row length, state, alignment and kind; looked up in fast_table. */
@@ -471,7 +483,7 @@ INLINE void input_fast(const int NV, tile_state *t) {
 /* Fills the h buffers 0 with the row sums of the input products. */
 static void enter_input(tile_state *t) {
   const ntk_program *p = t->program;
-  if (t->g.few && p->layers[0].trained && layer_kind(p, &t->g, 0) == FIRST) {
+  if (t->g.few && p->layers[0].trained && p->layers[0].cols == 3 && layer_kind(p, &t->g, 0) == FIRST) {
     if (t->g.nv == 1)
       input_fast(1, t);
     else if (t->g.nv == 2)
@@ -511,7 +523,7 @@ static void find_masks(tile_state *t) {
 
 static void run_tile(tile_state *t, const ntk_tile *tile, double *first_sums, double *sums) {
   const ntk_program *p = t->program;
-  int row = t->g.row, outputs = p->tap_count * p->pool_count * 2;
+  int row = t->g.row;
   t->a = tile->a, t->first_row = tile->first_row, t->rows = tile->row_count;
   t->seam = p->layers[0].circular || tile->a == 0 ? -1 : p->height - tile->a;
   int before = row_position(t, t->first_row) - 1, after = row_position(t, t->first_row + t->rows - 1) + 1;
@@ -522,7 +534,7 @@ static void run_tile(tile_state *t, const ntk_tile *tile, double *first_sums, do
       vec_store(buffers[q] + (size_t)after * row + k, vec_zero());
       if (t->seam >= 0) vec_store(buffers[q] + ((size_t)t->seam + 1) * row + k, vec_zero());
     }
-  memset(t->accumulators, 0, (size_t)outputs * LANES * sizeof(real));
+  memset(t->accumulators, 0, (size_t)p->tap_count * p->pool_count * 2 * row * sizeof(real));
   int from = 0, l = 0;
   if (t->x_exact) {
     first_exact(t, first_sums);
@@ -539,7 +551,7 @@ static void run_tile(tile_state *t, const ntk_tile *tile, double *first_sums, do
                              : p->want_ntk ? STATE_ST
                                            : STATE_S][t->aligned][kind](t, l, from, !from);
   }
-  for (int k = 0; k < outputs; k++) sums[k] += vec_sum(vec_load(t->accumulators + (size_t)k * LANES));
+  pool_columns(t, sums);
 }
 
 /* Rotated copies of z and column weights for the tiles of one b. */
@@ -582,7 +594,7 @@ static scratch_plan plan_scratch(const ntk_program *p) {
   s.h = round16((size_t)(p->height + 3) * g.row) + 64; /* +64: keeps the buffers off one another's cache sets */
   s.line = (size_t)2 * HALO + g.row;
   s.weights = round16((size_t)p->pool_count * g.row);
-  s.accumulators = round16((size_t)p->tap_count * p->pool_count * 2 * LANES);
+  s.accumulators = round16((size_t)p->tap_count * p->pool_count * 2 * g.row);
   s.rotated = pixel_reals(p, &g) + norm_reals(p, &g) + hash_reals(p, &g);
   s.first = round16((size_t)p->height * p->width * sizeof(double) / sizeof(real));
   s.total = s.first + 6 * s.h + s.line + s.weights + s.accumulators + s.rotated;
@@ -623,7 +635,6 @@ static double pair(const ntk_program *p, const void *x, const void *z, const voi
   memset(t.col_weights, 0, sizes.weights * sizeof(real)); /* lanes beyond the width */
   t.accumulators = at, at += sizes.accumulators;
 
-  t.plain_pool = p->pool_count == 1 && !p->pools[0].row_weights;
   t.deficit = needs_deficit(p, x, z);
   if (t.deficit && first_is_exact(p, &t.g))
     t.x_exact = exact_section(p, &t.g, x), t.z_exact = exact_section(p, &t.g, z);
