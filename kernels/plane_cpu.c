@@ -602,8 +602,13 @@ static scratch_plan plan_scratch(const ntk_program *p) {
 }
 
 static size_t scratch_bytes(const ntk_program *p) {
+  int rows, cols;
+  first_patch(p, &rows, &cols);
+  size_t framed = p->channels <= NTK_INNER_CHANNELS ? (size_t)p->channels : 0;
+  framed *= (size_t)(p->height + 2 * rows) * (p->width + 2 * cols) * sizeof(double);
   size_t pair = plan_scratch(p).total * sizeof(real), norms = 2 * (size_t)p->height * p->width * sizeof(double);
-  return ((pair > norms ? pair : norms) + 63) / 64 * 64;
+  if (norms > pair) pair = norms;
+  return ((pair > framed ? pair : framed) + 63) / 64 * 64;
 }
 
 static double estimated_risk(const tile_state *t) {

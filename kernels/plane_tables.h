@@ -134,46 +134,76 @@ static void place_norms(const ntk_program *p, const layout *g, const double *v, 
   }
 }
 
-static uint64_t mix64(uint64_t h, uint64_t value) {
-  h = (h ^ value) * 0x9e3779b97f4a7c15u;
-  return h ^ (h >> 29);
+/* Half the height and width of the first ReLU's receptive patch. */
+static void first_patch(const ntk_program *p, int *rows, int *cols) {
+  *rows = *cols = 0;
+  for (int l = 0; l < p->layer_count; l++) {
+    *rows += p->layers[l].rows / 2, *cols += p->layers[l].cols / 2;
+    if (p->layers[l].relu) return;
+  }
+}
+
+/* One channel inside a frame of `rows` and `cols` pixels: zeros, or the opposite side. */
+static void frame_channel(const double *pixels, int height, int width, int rows, int cols, int circular, double *out) {
+  const int wide = width + 2 * cols;
+  for (int i = -rows; i < height + rows; i++) {
+    double *to = out + (size_t)(i + rows) * wide + cols;
+    const int inside = i >= 0 && i < height, from = ((i % height) + height) % height;
+    for (int j = -cols; j < width + cols; j++) to[j] = 0;
+    if (!inside && !circular) continue;
+    memcpy(to, pixels + (size_t)from * width, (size_t)width * sizeof *to);
+    for (int j = 1; circular && j <= cols; j++) {
+      to[-j] = pixels[(size_t)from * width + ((width - j) % width + width) % width];
+      to[width - 1 + j] = pixels[(size_t)from * width + (j - 1) % width];
+    }
+  }
 }
 
 /* Hashes the direction of the first ReLU's receptive patch around every pixel: equal hashes mean that the two patches
- * are proportional, so that rho = +-1 holds exactly and float32 noise there is harmless (docs/accuracy.md). */
-static void hash_patches(const ntk_program *p, const layout *g, const double *pixels, double scale, real_bits *hash) {
-  int wr = 0, wc = 0, circular = p->layers[0].circular, height = p->height, width = p->width;
+ * are proportional, so that rho = +-1 holds exactly and float32 noise there is harmless (docs/accuracy.md). The hash is
+ * the sum of the bits of value / first value that is not 0, each times a number of its own; whole rows at a time. */
+static void hash_patches(const ntk_program *p, const layout *g, const double *pixels, double scale, real_bits *hash,
+                         double *framed) {
+  int wr, wc, circular = p->layers[0].circular, height = p->height, width = p->width;
   double bias = 0;
-  for (int l = 0; l < p->layer_count; l++) {
-    wr += p->layers[l].rows / 2, wc += p->layers[l].cols / 2, bias += p->layers[l].bias;
-    if (p->layers[l].relu) break;
-  }
-  for (int i = 0; i < height; i++)
-    for (int j = 0; j < width; j++) {
-      uint64_t h = 1;
-      double lead = 0;
+  for (int l = 0; l < p->layer_count && (l == 0 || !p->layers[l - 1].relu); l++) bias += p->layers[l].bias;
+  first_patch(p, &wr, &wc);
+  const int wide = width + 2 * wc;
+  const size_t channel = (size_t)(height + 2 * wr) * wide;
+  for (int c = 0; c < p->channels; c++)
+    frame_channel(pixels + (size_t)c * height * width, height, width, wr, wc, circular, framed + c * channel);
+  for (int i = 0; i < height; i++) {
+    double lead[NTK_MAX_SIDE] = {0}, inverse[NTK_MAX_SIDE];
+    uint64_t sum[NTK_MAX_SIDE] = {0}, factor = 0x9e3779b97f4a7c15u;
+    for (int pass = 0; pass < 2; pass++) {
       for (int c = 0; c < p->channels; c++)
-        for (int a = -wr; a <= wr; a++)
-          for (int b = -wc; b <= wc; b++) {
-            int r = i + a, s = j + b;
-            if (circular) r = (r % height + height) % height, s = (s % width + width) % width;
-            double value =
-                r < 0 || r >= height || s < 0 || s >= width ? 0 : pixels[((size_t)c * height + r) * width + s];
-            if (lead == 0 && value != 0) lead = value;
-            float ratio = lead == 0 ? 0 : (float)(value / lead);
-            uint32_t bits;
-            ratio += 0.0f; /* -0 and 0 are one value */
-            memcpy(&bits, &ratio, sizeof bits);
-            h = mix64(h, bits);
+        for (int a = 0; a <= 2 * wr; a++)
+          for (int b = 0; b <= 2 * wc; b++) {
+            const double *at = framed + c * channel + (size_t)(i + a) * wide + b;
+            if (pass == 0) {
+              for (int j = 0; j < width; j++) lead[j] = lead[j] != 0 ? lead[j] : at[j];
+              continue;
+            }
+            factor = factor * 6364136223846793005u + 1442695040888963407u;
+            for (int j = 0; j < width; j++) {
+              float ratio = (float)(at[j] * inverse[j]) + 0.0f; /* -0 and 0 are one value */
+              uint32_t bits;
+              memcpy(&bits, &ratio, sizeof bits);
+              sum[j] += bits * (factor | 1);
+            }
           }
-      if (bias > 0) { /* S + bias: proportional only if the patches are equal */
-        double ratio = lead * scale;
-        uint64_t bits;
-        memcpy(&bits, &ratio, sizeof bits);
-        h = mix64(h, bits);
-      }
-      hash[(size_t)i * g->row + lane_of(g, j)] = (real_bits)(h >> 8);
+      for (int j = 0; j < width; j++) inverse[j] = lead[j] != 0 ? 1 / lead[j] : 0;
     }
+    for (int j = 0; j < width; j++) {
+      if (bias > 0) { /* S + bias: proportional only if the patches are equal */
+        double size = lead[j] * scale;
+        uint64_t bits;
+        memcpy(&bits, &size, sizeof bits);
+        sum[j] += (bits ^ bits >> 32) * factor;
+      }
+      hash[(size_t)i * g->row + lane_of(g, j)] = (real_bits)(sum[j] >> 24);
+    }
+  }
 }
 
 /* Counts the pixels whose 3 x 3 neighbourhood is constant in every channel, black ones (which have no rho) left out. */
@@ -243,7 +273,7 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
       for (size_t k = 0; k < area; k++) v[k] *= layer->rescale;
   }
   if (!NTK_REAL_F64 && p->norm_count > 0 && g.few)
-    hash_patches(p, &g, pixels, scale, (real_bits *)(norms + norm_reals(p, &g)));
+    hash_patches(p, &g, pixels, scale, (real_bits *)(norms + norm_reals(p, &g)), scratch);
 }
 
 /* A copy of z's rows with columns moved by b: entry j of the copy is column (j + b) mod width. Rows are whole groups of

@@ -15,9 +15,9 @@
  */
 static const double recompute_above = 4e-7;
 
-/* Order of the pairs of a tile: OUTER x OUTER blocks, whose tables stay in the L3 cache; in them ROWS images stay in L2
- * while the columns stream by. */
-enum { OUTER = 16, ROWS = 4, GEMM_BLOCK = 64 };
+/* Pairs of a tile are computed in BLOCK x BLOCK blocks: the tables of BLOCK rows stay in the L3 cache, one column's in
+ * L2. */
+enum { BLOCK = 24, GEMM_BLOCK = 64 };
 
 /* Prepared images of one side of a tile. */
 typedef struct image_side {
@@ -231,11 +231,12 @@ static ntk_status plane_pair(ntk_worker *w, int64_t i, int64_t j, size_t at) {
   return NTK_OK;
 }
 
-/* The pairs of rows [ib, ib + ROWS) and columns [jo, jo + OUTER) of a tile. */
-static ntk_status plane_block(ntk_worker *w, int64_t ib, int64_t rows, int64_t jo, int64_t columns, bool triangle) {
+/* The pairs of rows [io, io + BLOCK) and columns [jo, jo + BLOCK) of a tile. */
+static ntk_status plane_block(ntk_worker *w, int64_t io, int64_t rows, int64_t jo, int64_t columns, bool triangle) {
+  const int64_t end = io + BLOCK < rows ? io + BLOCK : rows;
   int64_t counted = 0;
-  for (int64_t j = jo; j < jo + OUTER && j < columns; j++)
-    for (int64_t i = ib; i < ib + ROWS && i < rows; i++) {
+  for (int64_t j = jo; j < jo + BLOCK && j < columns; j++)
+    for (int64_t i = io; i < end; i++) {
       if (triangle && j < i) continue;
       if (stopped(w)) return interrupted();
       NTK_TRY(plane_pair(w, w->x.first + i, w->z.first + j, (size_t)(i * columns + j)));
@@ -248,10 +249,8 @@ static ntk_status plane_block(ntk_worker *w, int64_t ib, int64_t rows, int64_t j
 static ntk_status plane_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool triangle) {
   NTK_TRY(prepare_images(w, &w->x, i0, rows));
   NTK_TRY(prepare_images(w, &w->z, j0, columns));
-  for (int64_t io = 0; io < rows; io += OUTER)
-    for (int64_t jo = 0; jo < columns; jo += OUTER)
-      for (int64_t ib = io; ib < io + OUTER && ib < rows; ib += ROWS)
-        NTK_TRY(plane_block(w, ib, rows, jo, columns, triangle));
+  for (int64_t io = 0; io < rows; io += BLOCK)
+    for (int64_t jo = 0; jo < columns; jo += BLOCK) NTK_TRY(plane_block(w, io, rows, jo, columns, triangle));
   return NTK_OK;
 }
 
