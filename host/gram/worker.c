@@ -28,6 +28,12 @@ typedef struct image_side {
   double *norms;        /* fully connected: [2 norm_count][stride] */
 } image_side;
 
+/* A prepared image of the float64 second opinion. */
+typedef struct exact_image {
+  void *image; /* NULL: none yet */
+  int64_t index;
+} exact_image;
+
 struct ntk_worker {
   ntk_worker_shared *shared;
   int64_t tile, stride; /* stride: tile rounded up to GEMM_BLOCK */
@@ -39,8 +45,8 @@ struct ntk_worker {
   double **values;
   double *fc_products, *fc_s, *fc_t;
   /* float64 second opinion, allocated when first needed */
-  void *exact_x, *exact_z, *exact_scratch;
-  void *exact_products;
+  exact_image exact_x[BLOCK], exact_z;
+  void *exact_scratch, *exact_products;
 };
 
 size_t ntk_plan_input_size(const ntk_plan *plan) {
@@ -69,12 +75,13 @@ uint64_t ntk_worker_bytes(const ntk_plan *plan, const ntk_backend *backend, int6
            GEMM_BLOCK * stride * sizeof(double) + 2 * stride * (uint64_t)plan->program.tap_count * sizeof(double);
   const ntk_plane_ops *ops = plane_ops(plan, backend);
   bytes += 2 * t * ops->image_bytes(&plan->program) + ops->scratch_bytes(&plan->program);
-  bytes += 2 * backend->plane_f64->image_bytes(&plan->program) + backend->plane_f64->scratch_bytes(&plan->program);
+  bytes +=
+      (BLOCK + 1) * backend->plane_f64->image_bytes(&plan->program) + backend->plane_f64->scratch_bytes(&plan->program);
   if (many_channels(plan)) bytes += 2 * product_count(plan) * sizeof(double);
   return bytes;
 }
 
-static void *take(size_t bytes) {
+static void *take_raw(size_t bytes) {
   /* The tables of a tile are streamed again and again: huge pages spare the TLB and spread over the cache evenly. */
   const size_t huge = 2u << 20;
   const bool large = bytes >= 2 * huge;
@@ -82,7 +89,12 @@ static void *take(size_t bytes) {
   bytes = (bytes + 63) / 64 * 64;
   if (posix_memalign(&memory, large ? huge : 64, bytes ? bytes : 64) != 0) return NULL;
   if (large) madvise(memory, bytes, MADV_HUGEPAGE);
-  return memset(memory, 0, bytes);
+  return memory;
+}
+
+static void *take(size_t bytes) {
+  void *memory = take_raw(bytes);
+  return memory ? memset(memory, 0, bytes) : NULL;
 }
 
 static ntk_status no_memory(void) {
@@ -96,7 +108,7 @@ static bool create_side(ntk_worker *w, image_side *side) {
     side->norms = take((size_t)w->stride * 2 * (size_t)(plan->fc.norm_count + 1) * sizeof(double));
     return side->rows && side->norms;
   }
-  side->images = take((size_t)w->tile * plane_ops(plan, w->shared->backend)->image_bytes(&plan->program));
+  side->images = take_raw((size_t)w->tile * plane_ops(plan, w->shared->backend)->image_bytes(&plan->program));
   return side->images != NULL;
 }
 
@@ -135,7 +147,8 @@ void ntk_worker_free(ntk_worker *w) {
   free(w->x.images), free(w->x.rows), free(w->x.norms), free(w->z.images), free(w->z.rows), free(w->z.norms);
   free(w->pixels), free(w->scratch), free(w->products), free(w->sums), free(w->one), free(w->values);
   free(w->fc_products), free(w->fc_s), free(w->fc_t);
-  free(w->exact_x), free(w->exact_z), free(w->exact_scratch), free(w->exact_products);
+  for (int k = 0; k < BLOCK; k++) free(w->exact_x[k].image);
+  free(w->exact_z.image), free(w->exact_scratch), free(w->exact_products);
   free(w);
 }
 
@@ -188,34 +201,45 @@ static void input_products(const ntk_plan *plan, const ntk_plane_ops *ops, const
 }
 
 /* The pair in float64, whatever the plan's precision. */
+static ntk_status prepare_exact(ntk_worker *w, const ntk_inputs *source, int64_t index, exact_image *out) {
+  const ntk_plan *plan = w->shared->plan;
+  const ntk_plane_ops *ops = w->shared->backend->plane_f64;
+  if (out->image && out->index == index) return NTK_OK;
+  if (!out->image && !(out->image = take(ops->image_bytes(&plan->program)))) return no_memory();
+  out->index = -1;
+  NTK_TRY(ntk_inputs_read(source, plan, index, 1, w->pixels));
+  ops->prepare(&plan->program, w->pixels, out->image, w->exact_scratch);
+  out->index = index;
+  return NTK_OK;
+}
+
+/* A pair once more in float64. */
 static ntk_status exact_pair(ntk_worker *w, int64_t i, int64_t j) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_program *program = &plan->program;
   const ntk_plane_ops *ops = w->shared->backend->plane_f64;
+  exact_image *x = &w->exact_x[i % BLOCK], *z = &w->exact_z;
   if (!w->exact_scratch) {
-    w->exact_x = take(ops->image_bytes(program));
-    w->exact_z = take(ops->image_bytes(program));
     w->exact_products = take(many_channels(plan) ? product_count(plan) * sizeof(double) : 1);
     w->exact_scratch = take(ops->scratch_bytes(program));
-    if (!w->exact_x || !w->exact_z || !w->exact_products || !w->exact_scratch) return no_memory();
+    if (!w->exact_products || !w->exact_scratch) return no_memory();
   }
-  NTK_TRY(ntk_inputs_read(w->x.source, plan, i, 1, w->pixels));
-  ops->prepare(program, w->pixels, w->exact_x, w->exact_scratch);
-  NTK_TRY(ntk_inputs_read(w->z.source, plan, j, 1, w->pixels));
-  ops->prepare(program, w->pixels, w->exact_z, w->exact_scratch);
-  if (many_channels(plan)) input_products(plan, ops, w->exact_x, w->exact_z, w->exact_products);
-  ops->pair(program, w->exact_x, w->exact_z, w->exact_products, w->exact_scratch, w->sums);
+  NTK_TRY(prepare_exact(w, w->x.source, i, x));
+  NTK_TRY(prepare_exact(w, w->z.source, j, z));
+  if (many_channels(plan)) input_products(plan, ops, x->image, z->image, w->exact_products);
+  ops->pair(program, x->image, z->image, w->exact_products, w->exact_scratch, w->sums);
   atomic_fetch_add(&w->shared->recomputed, 1);
   return NTK_OK;
 }
 
 /* Pair (i, j) of the matrix into values[..][at]. */
-static ntk_status plane_pair(ntk_worker *w, int64_t i, int64_t j, size_t at) {
+/* One pair into place `at` of the values. */
+static ntk_status plane_pair(ntk_worker *w, const image_side *columns, int64_t i, int64_t j, size_t at) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_plane_ops *ops = plane_ops(plan, w->shared->backend);
   size_t bytes = ops->image_bytes(&plan->program);
   const char *x = w->x.images + (size_t)(i - w->x.first) * bytes;
-  const char *z = w->z.images + (size_t)(j - w->z.first) * bytes;
+  const char *z = columns->images + (size_t)(j - columns->first) * bytes;
   if (many_channels(plan)) input_products(plan, ops, x, z, w->products);
   double risk = ops->pair(&plan->program, x, z, w->products, w->scratch, w->sums);
   /* an image with itself or its copy has rho = 1 exactly on the offset-0 plane: snapping is right there */
@@ -232,34 +256,35 @@ static ntk_status plane_pair(ntk_worker *w, int64_t i, int64_t j, size_t at) {
 }
 
 /* The pairs of rows [io, io + BLOCK) and columns [jo, jo + BLOCK) of a tile. */
-static ntk_status plane_block(ntk_worker *w, int64_t io, int64_t rows, int64_t jo, int64_t columns, bool triangle) {
-  const int64_t end = io + BLOCK < rows ? io + BLOCK : rows;
-  int64_t counted = 0;
-  for (int64_t j = jo; j < jo + BLOCK && j < columns; j++)
+static ntk_status plane_block(ntk_worker *w, const image_side *z, int64_t io, int64_t jo, bool triangle) {
+  const int64_t rows = w->x.count < io + BLOCK ? w->x.count : io + BLOCK;
+  for (int64_t j = jo; j < jo + BLOCK && j < z->count; j++) {
+    const int64_t end = triangle && j + 1 < rows ? j + 1 : rows;
     for (int64_t i = io; i < end; i++) {
-      if (triangle && j < i) continue;
       if (stopped(w)) return interrupted();
-      NTK_TRY(plane_pair(w, w->x.first + i, w->z.first + j, (size_t)(i * columns + j)));
-      counted++;
+      NTK_TRY(plane_pair(w, z, w->x.first + i, z->first + j, (size_t)(i * z->count + j)));
     }
-  atomic_fetch_add(&w->shared->pairs, counted);
+    if (end > io) atomic_fetch_add(&w->shared->pairs, end - io);
+  }
   return NTK_OK;
 }
 
 static ntk_status plane_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool triangle) {
+  const image_side *z = triangle ? &w->x : &w->z;
   NTK_TRY(prepare_images(w, &w->x, i0, rows));
-  NTK_TRY(prepare_images(w, &w->z, j0, columns));
+  if (!triangle) NTK_TRY(prepare_images(w, &w->z, j0, columns));
   for (int64_t io = 0; io < rows; io += BLOCK)
-    for (int64_t jo = 0; jo < columns; jo += BLOCK) NTK_TRY(plane_block(w, io, rows, jo, columns, triangle));
+    for (int64_t jo = 0; jo < columns; jo += BLOCK) NTK_TRY(plane_block(w, z, io, jo, triangle));
   return NTK_OK;
 }
 
 static ntk_status plane_diagonal(ntk_worker *w, int64_t i0, int64_t rows) {
+  image_side *z = w->z.source == w->x.source ? &w->x : &w->z;
   for (int64_t i = i0; i < i0 + rows; i++) {
     if (stopped(w)) return interrupted();
     NTK_TRY(prepare_images(w, &w->x, i, 1));
-    NTK_TRY(prepare_images(w, &w->z, i, 1));
-    NTK_TRY(plane_pair(w, i, i, (size_t)(i - i0)));
+    NTK_TRY(prepare_images(w, z, i, 1));
+    NTK_TRY(plane_pair(w, z, i, i, (size_t)(i - i0)));
     atomic_fetch_add(&w->shared->pairs, 1);
   }
   return NTK_OK;
