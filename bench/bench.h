@@ -11,10 +11,11 @@
 enum { BENCH_SIDE = 32, BENCH_CHANNELS = 3, BENCH_MOST_IMAGES = 512, BENCH_MOST_RUNS = 64, BENCH_MOST_CASES = 64 };
 
 typedef enum bench_method {
-  BENCH_PLANE,             /* libntk */
-  BENCH_CLASSICAL,         /* classical.h, one sweep an operation */
-  BENCH_CLASSICAL_BLOCKED, /* classical.h, blocked for the cache */
-  BENCH_CLASSICAL_SCALAR   /* classical.h, not vectorised */
+  BENCH_PLANE,               /* libntk */
+  BENCH_CLASSICAL,           /* classical.h, plain */
+  BENCH_CLASSICAL_SEPARABLE, /* classical.h */
+  BENCH_CLASSICAL_BLOCKED,   /* classical.h */
+  BENCH_CLASSICAL_SCALAR     /* classical.h, plain, not vectorised */
 } bench_method;
 
 /* ---- machine.c: what this machine is, and how busy it is */
@@ -38,7 +39,7 @@ double bench_stolen(void);      /* seconds that the hypervisor took from this ma
 typedef enum bench_rate {
   BENCH_RATE_FMA,
   BENCH_RATE_ADD,
-  BENCH_RATE_FMA_ADD, /* as many of both, counted together */
+  BENCH_RATE_ISSUE, /* as many multiply-adds as additions: floating-point instructions of any kind */
   BENCH_RATE_SQRT,
   BENCH_RATE_SHUFFLE,
   BENCH_RATE_LOAD,  /* from the first-level cache */
@@ -69,7 +70,7 @@ typedef struct bench_limit {
   double entry_layers[BENCH_RATE_COUNT]; /* entry-layers a second on one core that the rate allows; 0: no bound */
   double instructions;                   /* of all kinds, a vector */
   double floating_point;                 /* of those */
-  int tightest;                          /* the bench_rate that allows least */
+  int tightest;                          /* the bench_rate that allows least: the limit */
 } bench_limit;
 
 /* Reads the counts (count_instructions.py); NULL with a message on stderr if there are none. */
@@ -156,8 +157,8 @@ typedef struct bench_report {
   double load, stolen_share, seconds;
 } bench_report;
 
-/* The best run's share of what a rate allows; 0 if unknown. */
-double bench_limit_share(const bench_report *report, const bench_case *c, int rate);
+/* The best run's share of the limit; 0 if unknown. */
+double bench_limit_share(const bench_report *r, const bench_case *c);
 /* The case that differs from `like` in method and threads only; NULL without one. */
 const bench_case *bench_find(const bench_report *report, const bench_case *like, bench_method method, int threads);
 /* What the plane engine should reach over this case of the classical method on this machine (docs/performance.md); 0:

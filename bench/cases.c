@@ -7,7 +7,8 @@
 #include "bench/bench.h"
 #include "bench/classical.h"
 
-const char *const bench_method_names[] = {"plane", "classical", "classical-blocked", "classical-scalar"};
+const char *const bench_method_names[] = {"plane", "classical", "classical-separable", "classical-blocked",
+                                          "classical-scalar"};
 
 static const int depths[] = {3, 6, 11, 21}; /* convolutions and the final dense layer, as published tables count */
 static const char *const readouts[] = {"flatten", "lap(4)", "gap"};
@@ -52,8 +53,8 @@ int bench_world_open(const bench_settings *settings, bench_world *out) {
   out->z = malloc(values * sizeof *out->z);
   out->block = malloc((size_t)BENCH_MOST_IMAGES * BENCH_MOST_IMAGES * sizeof *out->block);
   out->classical = calloc(4, sizeof *out->classical);
-  out->s = aligned_alloc(64, CLASSICAL_ENTRIES * sizeof *out->s);
-  out->t = aligned_alloc(64, CLASSICAL_ENTRIES * sizeof *out->t);
+  out->s = aligned_alloc(64, 2 * CLASSICAL_ENTRIES * sizeof *out->s);
+  out->t = aligned_alloc(64, 2 * CLASSICAL_ENTRIES * sizeof *out->t);
   if (!out->x || !out->z || !out->block || !out->classical || !out->s || !out->t)
     return bench_fail(BENCH_BROKEN, "no memory for %d images", 2 * BENCH_MOST_IMAGES);
   fill_images(out->x, values, 1);

@@ -1,9 +1,11 @@
-/* The classical method (classical.h): what the published GPU scripts and array libraries do, written with care for one
- * core.
+/* The classical method (classical.h), written with care for one core. The constants 1/9 and 1/pi are folded into the
+ * norms.
  *
- * The arrays are laid out [i][i'][j][j'], so that the box sum, which moves both pixels by the same shift, falls into a
- * sum along (j, j') inside contiguous blocks of 4 KiB and a sum of whole blocks along (i, i'); both work in place. The
- * constants 1/9 and 1/pi are folded into the norms.
+ * Plain: arrays [i][j][i'][j'], nine terms a sum, from one array to another, as the published GPU scripts do.
+ *
+ * Separable and blocked: arrays [i][i'][j][j'], so that the box sum, which moves both pixels by the same shift, falls
+ * into a sum along (j, j') inside contiguous blocks of 4 KiB and a sum of whole blocks along (i, i'); both work in
+ * place.
  *
  * Compiled twice: CMakeLists.txt sets CLASSICAL_PAIR and the flags. */
 #include "bench/classical.h"
@@ -96,6 +98,79 @@ INLINE float *block_at(float *v, int i, int partner) { return v + ((size_t)i * N
   for (int i = 0; i < N; i++) \
     for (int k = 0; k < N; k++)
 
+/* ---- plain */
+
+/* to += from moved by (a, b), zeros coming in; both blocks are [i'][j']. */
+INLINE void add_moved(float *restrict to, const float *restrict from, const int a, const int b) {
+  const int first = b < 0 ? -b : 0, last = b > 0 ? N - b : N;
+  for (int i = a < 0 ? -a : 0; i < (a > 0 ? N - a : N); i++)
+    for (int j = first; j < last; j++) to[i * N + j] += from[(i + a) * N + j + b];
+}
+
+static void sum_plain(const float *from, float *to) {
+  EACH_BLOCK {
+    float *block = block_at(to, i, k);
+    memset(block, 0, BLOCK * sizeof *block);
+    for (int a = -1; a <= 1; a++) {
+      if (i + a < 0 || i + a >= N) continue;
+      if (k > 0) add_moved(block, from + ((size_t)(i + a) * N + k - 1) * BLOCK, a, -1);
+      add_moved(block, from + ((size_t)(i + a) * N + k) * BLOCK, a, 0);
+      if (k + 1 < N) add_moved(block, from + ((size_t)(i + a) * N + k + 1) * BLOCK, a, 1);
+    }
+  }
+}
+
+/* The ReLU duals of pixel (i, j) of x with all pixels of z, in place. */
+static void activate_plain(float *restrict s, float *restrict t, const classical_image *x, const classical_image *z,
+                           int layer, int i, int j, float scale) {
+  const float pi = 3.14159265358979f, factor = scale / pi;
+  const float n = x->norms[layer][i][j] * factor, reciprocal = x->reciprocals[layer][i][j];
+  const float *z_norms = z->norms[layer][0], *z_reciprocals = z->reciprocals[layer][0];
+  INDEPENDENT for (int p = 0; p < BLOCK; p++) {
+    float rho = s[p] * (reciprocal * z_reciprocals[p]);
+    rho = fminf(fmaxf(rho, -1), 1);
+    float angle = pi - acosf(rho);
+    float value = n * z_norms[p] * (rho * angle + sqrtf(1 - rho * rho));
+    s[p] = value;
+    t[p] = t[p] * (angle * factor) + value;
+  }
+}
+
+static double pair_plain(const classical_image *x, const classical_image *z, int layers, float *s, float *t) {
+  float *next_s = s + CLASSICAL_ENTRIES, *next_t = t + CLASSICAL_ENTRIES;
+  const float *pixels = (const float *)z->pixels;
+  EACH_BLOCK {
+    float *block = block_at(next_s, i, k);
+    for (int p = 0; p < BLOCK; p++) {
+      float sum = 0;
+      for (int c = 0; c < CLASSICAL_CHANNELS; c++) sum += x->pixels[c][i][k] * pixels[c * BLOCK + p];
+      block[p] = sum * (1.0f / (9 * CLASSICAL_CHANNELS));
+    }
+  }
+  sum_plain(next_s, s);
+  memcpy(t, s, CLASSICAL_ENTRIES * sizeof *t);
+  for (int l = 0; l < layers; l++) {
+    EACH_BLOCK activate_plain(block_at(s, i, k), block_at(t, i, k), x, z, l, i, k, l + 1 < layers ? 1.0f / 9 : 1);
+    if (l + 1 == layers) break;
+    sum_plain(s, next_s);
+    sum_plain(t, next_t);
+    float *swap = s;
+    s = next_s, next_s = swap;
+    swap = t, t = next_t, next_t = swap;
+  }
+  /* the last activation added n k1 to T; the readout has no convolution after it */
+  double total = 0;
+  EACH_BLOCK {
+    const float *block = block_at(t, i, k);
+    float sum = 0;
+    for (int p = 0; p < BLOCK; p++) sum += block[p];
+    total += (double)sum;
+  }
+  return total / CLASSICAL_ENTRIES;
+}
+
+/* ---- separable and blocked */
+
 /* One sweep over the arrays for each operation. */
 static void layer_by_sweeps(const classical_image *x, const classical_image *z, int layer, float *s, float *t) {
   framed frame;
@@ -139,7 +214,9 @@ static double pool(const classical_image *x, const classical_image *z, int layer
   return total / CLASSICAL_ENTRIES;
 }
 
-double CLASSICAL_PAIR(const classical_image *x, const classical_image *z, int layers, int blocked, float *s, float *t) {
+double CLASSICAL_PAIR(const classical_image *x, const classical_image *z, int layers, classical_variant variant,
+                      float *s, float *t) {
+  if (variant == CLASSICAL_PLAIN) return pair_plain(x, z, layers, s, t);
   framed frame;
   memset(frame, 0, sizeof frame);
   EACH_BLOCK {
@@ -149,7 +226,7 @@ double CLASSICAL_PAIR(const classical_image *x, const classical_image *z, int la
   sum_rows(s);
   memcpy(t, s, CLASSICAL_ENTRIES * sizeof *t);
   for (int l = 0; l + 1 < layers; l++) {
-    if (blocked)
+    if (variant == CLASSICAL_BLOCKED)
       layer_by_blocks(x, z, l, s, t);
     else
       layer_by_sweeps(x, z, l, s, t);

@@ -43,7 +43,7 @@ void bench_limit_find(const json_t *counts, const char *isa, bool ntk, const ben
   const double needed[BENCH_RATE_COUNT] = {
       [BENCH_RATE_FMA] = fma,
       [BENCH_RATE_ADD] = add,
-      [BENCH_RATE_FMA_ADD] = fma + add,
+      [BENCH_RATE_ISSUE] = per_vector(kinds, "floating_point"),
       [BENCH_RATE_SQRT] = per_vector(kinds, "sqrt"),
       [BENCH_RATE_SHUFFLE] = per_vector(kinds, "shuffle"),
       [BENCH_RATE_LOAD] = per_vector(kinds, "load") + per_vector(kinds, "folded_load"),

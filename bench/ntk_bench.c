@@ -16,7 +16,7 @@ static void print_usage(FILE *to) {
       "  --quick           a few small cases, short runs: only to see that everything works\n"
       "  --only KEY=VALUE  only these cases; again for more. Keys: depth, readout, kernel, threads, method, e.g.\n"
       "                    --only depth=21 --only readout=gap --only readout='lap(4)' --only threads=all\n"
-      "                    methods: plane, classical, classical-blocked, classical-scalar\n"
+      "                    methods: plane, classical, classical-separable, classical-blocked, classical-scalar\n"
       "  --threads N       threads beside 1; 0: all cores (default)\n"
       "  --rounds N        runs of every case (default 5)\n"
       "  --run-seconds S   least length of a run (default 0.5)\n"

@@ -7,7 +7,7 @@
 
 #include "bench/bench.h"
 
-const char *const bench_rate_names[BENCH_RATE_COUNT] = {"fma", "add", "fma_add", "sqrt", "shuffle", "load", "store"};
+const char *const bench_rate_names[BENCH_RATE_COUNT] = {"fma", "add", "issue", "sqrt", "shuffle", "load", "store"};
 
 /* Runs a loop: `rounds` times over its body; the number of instructions counted. */
 typedef int64_t (*loop_function)(int64_t rounds);

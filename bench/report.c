@@ -49,15 +49,15 @@ static json_t *limit(const bench_limit *l) {
   }
   return json_pack("{sssosfsfsosfss}", "function", l->function, "instructions_per_vector", needed,
                    "all_instructions_per_vector", l->instructions, "floating_point_instructions_per_vector",
-                   l->floating_point, "entry_layers_per_second", allowed, "multiply_add_entry_layers_per_second",
-                   l->entry_layers[BENCH_RATE_FMA], "tightest", bench_rate_names[l->tightest]);
+                   l->floating_point, "entry_layers_per_second", allowed, "limit_entry_layers_per_second",
+                   l->entry_layers[l->tightest], "limit", bench_rate_names[l->tightest]);
 }
 
-double bench_limit_share(const bench_report *r, const bench_case *c, int rate) {
+double bench_limit_share(const bench_report *r, const bench_case *c) {
   const bench_limit *l = &r->limits[c->kernel == NTK_KERNEL_NNGP];
-  if (!l->known || l->entry_layers[rate] <= 0) return 0;
+  if (!l->known) return 0;
   double speed = ntk_plan_cost(c->plan).entry_layers / bench_summarise(c->seconds, c->runs).best;
-  return speed / (l->entry_layers[rate] * (c->threads > 1 ? threads_factor(r) : 1));
+  return speed / (l->entry_layers[l->tightest] * (c->threads > 1 ? threads_factor(r) : 1));
 }
 
 const bench_case *bench_find(const bench_report *r, const bench_case *like, bench_method method, int threads) {
@@ -95,8 +95,7 @@ static json_t *result(const bench_report *r, const bench_case *c) {
       json_object_set_new(out, "instructions_per_clock", json_real(l->instructions / (cycles * r->rates->lanes)));
   }
   if (c->method == BENCH_PLANE && l->known) {
-    json_object_set_new(out, "fraction_of_limit", json_real(bench_limit_share(r, c, BENCH_RATE_FMA)));
-    json_object_set_new(out, "fraction_of_tightest_limit", json_real(bench_limit_share(r, c, l->tightest)));
+    json_object_set_new(out, "fraction_of_limit", json_real(bench_limit_share(r, c)));
   }
   const bench_case *one = c->threads > 1 ? bench_find(r, c, c->method, 1) : NULL;
   if (one) {
@@ -108,7 +107,7 @@ static json_t *result(const bench_report *r, const bench_case *c) {
 }
 
 double bench_bar(const bench_report *r, const bench_case *classical) {
-  if (classical->depth != 21 || classical->method == BENCH_CLASSICAL_SCALAR) return 0;
+  if (classical->depth != 21 || classical->method != BENCH_CLASSICAL) return 0;
   return strcmp(r->machine->core, "zen4") == 0 ? 7.3 : strcmp(r->machine->core, "zen5") == 0 ? 9 : 0;
 }
 

@@ -58,6 +58,10 @@ def number(value):
     return f"{float(digits):,.0f}" if abs(float(digits)) >= 100 else f"{float(digits):g}"
 
 
+LIMITS = {"fma": "multiply-adds", "add": "additions", "issue": "floating-point instructions", "sqrt": "square roots",
+          "shuffle": "shuffles", "load": "loads", "store": "stores"}
+
+
 def billions(value):
     return f"{value / 1e9:.2f}e9"
 
@@ -97,7 +101,8 @@ def speeds(result, kernel, readout, depth):
 def ratios(result, bars):
     """A sentence for each comparison with the classical method."""
     names = {"classical": "the classical layer-by-layer method, vectorised",
-             "classical-blocked": "the same, blocked for the cache", "classical-scalar": "the same, not vectorised"}
+             "classical-separable": "the same with separable sums in place",
+             "classical-blocked": "these blocked for the cache", "classical-scalar": "the classical method not vectorised"}
     lines = []
     for entry in result["comparisons"]:
         text = f"{entry['ratio']:.1f} x {names[entry['baseline']]} ({number(entry['pairs_per_second'])} pairs/s)"
@@ -147,13 +152,12 @@ def limits(result):
         if not limit:
             continue
         needed = limit["instructions_per_vector"]
+        kind = limit["limit"]
         lines.append(
-            f"Limit, {KERNELS[kernel]}: {needed['fma']:g} multiply-adds a vector of {result['rates']['lanes']} entries "
-            f"({limit['all_instructions_per_vector']:.3g} instructions in all, "
-            f"{limit['floating_point_instructions_per_vector']:.3g} of them floating point) at "
-            f"{result['rates']['instructions_per_clock']['fma']:.2f} a clock: "
-            f"{billions(limit['multiply_add_entry_layers_per_second'])} entry-layers/s a core; tightest of all limits: "
-            f"{limit['tightest']}, {billions(limit['entry_layers_per_second'][limit['tightest']])}.")
+            f"Limit, {KERNELS[kernel]}: {LIMITS[kind]}, {needed[kind]:g} a vector of {result['rates']['lanes']} entries "
+            f"({limit['all_instructions_per_vector']:.3g} instructions in all) at "
+            f"{result['rates']['instructions_per_clock'][kind]:.2f} a clock: "
+            f"{billions(limit['limit_entry_layers_per_second'])} entry-layers/s a core.")
     return [line for text in lines for line in (text, "")]
 
 

@@ -28,11 +28,10 @@ static void print_limits(const bench_report *r) {
     const bench_limit *l = &r->limits[n];
     if (!l->known) continue;
     printf(
-        "limit %-5s %s: %.4g multiply-adds a vector -> %.3g entry-layers/s a core; tightest: %s, %.3g; %.3g "
-        "instructions a "
-        "vector, %.3g of them floating point\n",
-        n ? "nngp" : "ntk", l->function, l->per_vector[BENCH_RATE_FMA], l->entry_layers[BENCH_RATE_FMA],
-        bench_rate_names[l->tightest], l->entry_layers[l->tightest], l->instructions, l->floating_point);
+        "limit %-5s %s: %s, %.3g a vector -> %.3g entry-layers/s a core; %.3g instructions a vector, %.3g of them "
+        "floating point\n",
+        n ? "nngp" : "ntk", l->function, bench_rate_names[l->tightest], l->per_vector[l->tightest],
+        l->entry_layers[l->tightest], l->instructions, l->floating_point);
   }
 }
 
@@ -46,7 +45,7 @@ static void print_case(const bench_report *r, const bench_case *c) {
   char limit[16] = "", scaling[16] = "", best[24], median[24];
   print_rate(best, sizeof best, 1 / s.best);
   print_rate(median, sizeof median, 1 / s.median);
-  double share = c->method == BENCH_PLANE ? bench_limit_share(r, c, BENCH_RATE_FMA) : 0;
+  double share = c->method == BENCH_PLANE ? bench_limit_share(r, c) : 0;
   const bench_case *one = c->threads > 1 ? bench_find(r, c, c->method, 1) : NULL;
   if (share > 0) snprintf(limit, sizeof limit, "%.0f %%", 100 * share);
   if (one) snprintf(scaling, sizeof scaling, "%.2f", bench_summarise(one->seconds, one->runs).best / s.best);
@@ -93,8 +92,7 @@ void bench_report_print(const bench_report *r) {
   for (int k = 0; k < r->case_count; k++) print_case(r, &r->cases[k]);
   printf(
       "\npairs/s: best of %d runs; spread: slowest over fastest run; clocks: of a core per entry-layer; limit: share "
-      "of the "
-      "multiply-add limit;\nscaling: all threads over one; error: largest relative error of the verified entries\n\n",
+      "of the limit above;\nscaling: all threads over one; error: largest relative error of the verified entries\n\n",
       r->settings->rounds);
   print_comparisons(r);
   print_warnings(r);

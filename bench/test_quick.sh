@@ -31,14 +31,14 @@ run 0 --quick --json all.json --commit abc
 json all.json '$j->{format} eq "ntk-bench 1" && $j->{quick} && $j->{commit} eq "abc" && $j->{version} && $j->{date}'
 json all.json '$j->{machine}{name} =~ /^[a-z0-9-]+$/ && $j->{machine}{cores} >= 1 && $j->{compiler} && $j->{isa}'
 json all.json 'my %seen; $seen{"$_->{method} $_->{readout} $_->{kernel}"}++ for @{$j->{results}};
-  keys(%seen) == 9 && $seen{"plane gap nngp"} && $seen{"classical-scalar gap ntk"}'
+  keys(%seen) == 10 && $seen{"plane gap nngp"} && $seen{"classical-scalar gap ntk"}'
 json all.json '!grep { my $v = $_->{verification};
   !($v->{entries} >= 1 && $v->{max_relative_error} <= $v->{tolerance} && $v->{tolerance} <= 1e-4) } @{$j->{results}}'
 json all.json '!grep { my $r = $_->{pairs_per_second};
   !(@{$_->{runs_seconds_per_pair}} == $j->{rounds} && $r->{best} >= $r->{median} && $r->{median} >= $r->{worst}
     && $r->{worst} > 0 && $_->{entry_layers_per_second} > 0) } @{$j->{results}}'
-json all.json '@{$j->{comparisons}} == 3 && !grep { !($_->{ratio} > 0) } @{$j->{comparisons}}'
-json all.json 'my $l = $j->{limits}{ntk}; !$j->{rates}{lanes} || !$l || $l->{multiply_add_entry_layers_per_second} > 0'
+json all.json '@{$j->{comparisons}} == 4 && !grep { !($_->{ratio} > 0) } @{$j->{comparisons}}'
+json all.json 'my $l = $j->{limits}{ntk}; !$j->{rates}{lanes} || !$l || $l->{limit_entry_layers_per_second} > 0'
 
 run 0 --quick --only readout=flatten --only readout=gap --only kernel=nngp --only method=plane --only threads=1 \
   --rounds 1 --json few.json

@@ -70,9 +70,12 @@ enum { PAIRS_SIDE = 2 }; /* 2 x 2 images, in world->classical: x, x, z, z */
 
 static double classical_value(const bench_world *world, const bench_case *c, int i, int j) {
   const classical_image *x = &world->classical[i], *z = &world->classical[PAIRS_SIDE + j];
-  int blocked = c->method == BENCH_CLASSICAL_BLOCKED;
-  return c->method == BENCH_CLASSICAL_SCALAR ? classical_pair_scalar(x, z, c->depth - 1, blocked, world->s, world->t)
-                                             : classical_pair(x, z, c->depth - 1, blocked, world->s, world->t);
+  if (c->method == BENCH_CLASSICAL_SCALAR)
+    return classical_pair_scalar(x, z, c->depth - 1, CLASSICAL_PLAIN, world->s, world->t);
+  classical_variant variant = c->method == BENCH_CLASSICAL_BLOCKED     ? CLASSICAL_BLOCKED
+                              : c->method == BENCH_CLASSICAL_SEPARABLE ? CLASSICAL_SEPARABLE
+                                                                       : CLASSICAL_PLAIN;
+  return classical_pair(x, z, c->depth - 1, variant, world->s, world->t);
 }
 
 static int verify_classical(const bench_world *world, bench_case *c) {
