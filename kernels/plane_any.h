@@ -1,0 +1,126 @@
+/* Part of plane_cpu.c: one layer, the general way. Any odd filter, both paddings, biases, layers without ReLU. */
+
+/* Vertical sum of h at row r, vector k. */
+INLINE vec column_sum(const tile_state *t, const ntk_program_layer *layer, const real *h, int r, int k) {
+  int w = layer->rows / 2, height = t->program->height, row = t->g.row;
+  vec sum = vec_zero();
+  for (int s = -w; s <= w; s++) {
+    int n = r + s;
+    if (layer->circular)
+      n = ((n % height) + height) % height;
+    else if (n < 0 || n >= height || ntk_axis_offset(n, height, t->a) != ntk_axis_offset(r, height, t->a))
+      continue;
+    sum = sum + vec_load(h + (size_t)row_position(t, n) * row + k * LANES);
+  }
+  return sum;
+}
+
+/* The dual of one row. In: pre-activation S and T (after the first ReLU of a deficit pair: box sums of D, T and V).
+ * Out: v k1 and T k0 (D, T k0 and V). */
+static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, vec *s, vec *tt, vec *vv) {
+  const ntk_program *p = t->program;
+  int row = t->g.row, partner = ntk_axis_partner(r, p->height, t->a), signed_rho = layer->signed_rho;
+  const real *x = t->x_norms + ((size_t)layer->norm * p->height + r) * 2 * row;
+  const real *z = t->z_norms + ((size_t)layer->norm * p->height + partner) * 2 * row;
+  const vec snap = vec_set((real)NTK_DUAL_SNAP);
+  for (int k = 0; k < t->g.nv; k++) {
+    vec n_x = vec_load(x + k * LANES), n_z = vec_load(z + k * LANES), v = n_x * n_z, d, m[1], q, poly[1], theta[1];
+    int from_deficit = t->deficit && !signed_rho;
+    if (from_deficit) {
+      vec w = vec_fms(n_x, n_z, vv[k]);
+      d = vec_add_where(s[k], w, vec_greater(w, vec_set((real)NTK_DUAL_GAP) * v));
+    } else {
+      d = vec_fms(n_x, n_z, signed_rho ? vec_abs(s[k]) : s[k]);
+    }
+    m[0] = d * vec_load(x + row + k * LANES) * vec_load(z + row + k * LANES);
+    mask apart = vec_greater(m[0], from_deficit ? vec_zero() : snap);
+    q = vec_sqrt_where(m[0], apart);
+    if (p->want_ntk && !NTK_REAL_F64 && (signed_rho || layer->norm == p->norm_count - 1))
+      note_risk(t, !signed_rho, r, k, v, m[0], q);
+    mask positive = vec_greater(from_deficit ? v : s[k], vec_zero());
+    if (signed_rho)
+      NTK_DUALS_WHOLE(theta, poly, m, 1, 1);
+    else
+      NTK_DUALS_LATER(theta, poly, m, 1, 1);
+    vec up = d * q * poly[0];
+    if (t->deficit)
+      s[k] = vec_select(positive, vec_keep(d, apart), v) - up;
+    else
+      s[k] = (signed_rho ? vec_keep(s[k], positive) : s[k]) + up;
+    vv[k] = v;
+    if (!p->want_ntk) continue;
+    vec minus = q * theta[0], k0 = vec_set(1) - minus;
+    if (signed_rho) k0 = vec_select(positive, k0, minus);
+    tt[k] = tt[k] * k0;
+  }
+}
+
+/* Forms and stores the row sums that the next layer's filter needs. */
+static void store_row(const tile_state *t, const ntk_program_layer *next, int r, const vec *s, const vec *tt,
+                      const vec *vv, int to) {
+  const int nv = t->g.nv;
+  const vec *state[3] = {s, t->program->want_ntk ? tt : NULL, vv};
+  real *const h[3] = {t->h_s[to], t->h_t[to], t->h_v[to]};
+  for (int pass = 0; pass < 3; pass++) {
+    const vec *v = state[pass];
+    if (!v) continue;
+    real *out = h[pass] + (size_t)row_position(t, r) * t->g.row, *line = t->line;
+    if (next->cols == 1) {
+      for (int k = 0; k < nv; k++) vec_store(out + k * LANES, v[k]);
+    } else if (t->g.interleaved) {
+      if (nv == 1)
+        row_sum3(1, 0, t, t->up, t->down, v, out);
+      else if (nv == 2)
+        row_sum3(2, 0, t, t->up, t->down, v, out);
+      else
+        row_sum3(4, 0, t, t->up, t->down, v, out);
+    } else {
+      for (int k = 0; k < nv; k++) vec_store(line + k * LANES, v[k]);
+      row_sum_any(t, next->cols, next->circular, line, out);
+    }
+  }
+}
+
+/* Adds the bias to the lanes inside the image. */
+static void add_bias(const tile_state *t, real bias, vec *v) {
+  for (int k = 0; k < t->g.nv; k++) {
+    uint64_t bits = 0; /* lanes beyond the width stay zero */
+    for (int lane = 0; lane < LANES; lane++) {
+      int j = t->g.interleaved ? lane * t->g.nv + k : k * LANES + lane;
+      bits |= (uint64_t)(j < t->program->width) << lane;
+    }
+    v[k] = vec_add_where(v[k], vec_set(bias), mask_make(bits));
+  }
+}
+
+static void layer_any(tile_state *t, int l, int from, int to) {
+  const ntk_program *p = t->program;
+  const ntk_program_layer *layer = &p->layers[l], *next = l + 1 < p->layer_count ? layer + 1 : NULL;
+  const int nv = t->g.nv;
+  const real bias = (real)(layer->bias * t->pair_scale);
+  const vec rescale = vec_set((real)layer->rescale);
+  const int deficit_in = t->deficit && l > t->first_relu, deficit_out = t->deficit && l >= t->first_relu;
+  /* Rows outside the demanded range only matter to circular filters, whose planes are whole tiles. */
+  for (int r = t->first_row; r < t->first_row + t->rows; r++) {
+    vec s[MAX_NV], tt[MAX_NV], vv[MAX_NV];
+    for (int k = 0; k < nv; k++) {
+      s[k] = column_sum(t, layer, t->h_s[from], r, k);
+      tt[k] = p->want_ntk ? column_sum(t, layer, t->h_t[from], r, k) : vec_zero();
+      vv[k] = deficit_in ? column_sum(t, layer, t->h_v[from], r, k) : vec_zero();
+    }
+    if (layer->bias > 0) {
+      add_bias(t, bias, deficit_in ? vv : s);
+      if (layer->trained) add_bias(t, bias, tt);
+    }
+    if (layer->relu) activate_row(t, layer, r, s, tt, vv);
+    if (layer->rescale != 1)
+      for (int k = 0; k < nv; k++) s[k] = s[k] * rescale, tt[k] = tt[k] * rescale, vv[k] = vv[k] * rescale;
+    vec covariance[MAX_NV];
+    for (int k = 0; k < nv; k++) covariance[k] = deficit_out ? vec_sub(vv[k], s[k]) : s[k];
+    if (layer->tap >= 0) pool_row(nv, t, layer->tap, r, covariance, tt);
+    if (!next) continue;
+    if (next->trained)
+      for (int k = 0; k < nv; k++) tt[k] = tt[k] + covariance[k];
+    store_row(t, next, r, s, tt, deficit_out ? vv : NULL, to);
+  }
+}

@@ -1,0 +1,148 @@
+/* Part of plane_cpu.c: the state of a tile, its horizontal sums, its pooling and the estimate of its error. */
+
+/* Vectors a row on the fast path: constant sizes, so that the arrays live in registers. */
+enum { MAX_FAST = 4 };
+/* More ReLU layers than this leave over 1e-6 in float32 where few entries average it out. */
+enum { DEEP = 28 };
+enum { MAX_NV = NTK_MAX_SIDE / (LANES > 2 ? 2 : LANES), HALO = NTK_MAX_SIDE };
+
+/* Everything that stays the same within one tile. */
+typedef struct tile_state {
+  const ntk_program *program;
+  layout g;
+  int seam; /* first row of the second segment, or -1 */
+  int first_row, rows, a, b;
+  const real *x_pixels, *z_pixels; /* z rotated by b */
+  const real *x_norms, *z_norms;
+  const real_bits *x_hash, *z_hash;
+  const real *products;            /* (height width)^2 input products, or NULL */
+  double pair_scale;               /* 2^-(ex + ez) */
+  const double *x_exact, *z_exact; /* plane_first.h, or NULL */
+  int first_relu;                  /* layer of the first ReLU */
+  int deficit;                     /* the state is (D, T, V) after the first ReLU */
+  real *h_s[2], *h_t[2], *h_v[2];  /* row sums, (height + 3) rows, ping and pong */
+  real *line;                      /* one row with halos, natural order */
+  real *col_weights;               /* [pool][row] */
+  real *accumulators;              /* pool_sums */
+  mask up, down, mid[4];           /* interleaved order: which neighbours a filter may add */
+  int aligned;                     /* all of mid are full */
+  vec risk[2], risk_weight[2];     /* note_risk */
+} tile_state;
+
+INLINE int row_position(const tile_state *t, int r) { return r + 1 + (t->seam >= 0 && r >= t->seam); }
+
+/* ---- horizontal sums ---- */
+
+/* Row sums of a filter 3 wide, interleaved order. */
+INLINE void row_sum3(const int NV, const int ALIGNED, const tile_state *t, mask up, mask down, const vec *v,
+                     real *out) {
+  vec left = vec_shift_up(v[NV - 1], up), right = vec_shift_down(v[0], down);
+  if (NV == 1) {
+    vec_store(out, v[0] + (left + right));
+  } else if (NV == 2 && ALIGNED) {
+    vec pair = v[0] + v[1];
+    vec_store(out, pair + left);
+    vec_store(out + LANES, pair + right);
+  } else {
+    vec sum[4];
+    UNROLL for (int k = 0; k < NV; k++) sum[k] = v[k];
+    UNROLL for (int k = 0; k + 1 < NV; k++) {
+      sum[k] = ALIGNED ? vec_add(sum[k], v[k + 1]) : vec_add_where(sum[k], v[k + 1], t->mid[k]);
+      sum[k + 1] = ALIGNED ? vec_add(sum[k + 1], v[k]) : vec_add_where(sum[k + 1], v[k], t->mid[k]);
+    }
+    sum[0] = sum[0] + left;
+    sum[NV - 1] = sum[NV - 1] + right;
+    UNROLL for (int k = 0; k < NV; k++) vec_store(out + k * LANES, sum[k]);
+  }
+}
+
+/* Row sums of any odd filter in natural order; line has HALO reals on both sides. */
+static void row_sum_any(const tile_state *t, int cols, int circular, real *line, real *out) {
+  const ntk_program *p = t->program;
+  int w = cols / 2, width = p->width;
+  if (circular)
+    for (int k = 1; k <= w; k++) {
+      line[-k] = line[((width - k) % width + width) % width];
+      line[width - 1 + k] = line[(k - 1) % width];
+    }
+  for (int k = 0; k < t->g.nv; k++) {
+    vec sum = vec_zero();
+    for (int s = -w; s <= w; s++) {
+      uint64_t bits = 0;
+      for (int l = 0; l < LANES; l++) {
+        int j = k * LANES + l, n = j + s;
+        int ok =
+            j < width &&
+            (circular || (n >= 0 && n < width && ntk_axis_offset(j, width, t->b) == ntk_axis_offset(n, width, t->b)));
+        bits |= (uint64_t)ok << l;
+      }
+      sum = vec_add_where(sum, vec_loadu(line + k * LANES + s), mask_make(bits));
+    }
+    vec_store(out + k * LANES, sum);
+  }
+  if (circular)
+    for (int k = 1; k <= w; k++) line[-k] = line[width - 1 + k] = 0;
+}
+
+/* ---- pooling ---- */
+
+/* Accumulators of a tap and a pool, for every vector of a row: those of T, then those of S. */
+INLINE real *pool_sums(const tile_state *t, int tap, int pool) {
+  return t->accumulators + ((size_t)tap * t->program->pool_count + pool) * 2 * t->g.row;
+}
+
+INLINE vec pool_row_weight(const tile_state *t, const ntk_program_pool *pool, int r) {
+  const int height = t->program->height;
+  if (!pool->row_weights) return vec_set(1);
+  return vec_set((real)pool->row_weights[r * height + ntk_axis_partner(r, height, t->a)]);
+}
+
+/* Adds a row of S and T to the accumulators of a tap. */
+INLINE void pool_row(const int NV, const tile_state *t, int tap, int r, const vec *s, const vec *tt) {
+  for (int q = 0; q < t->program->pool_count; q++) {
+    real *acc = pool_sums(t, tap, q);
+    vec weight = pool_row_weight(t, &t->program->pools[q], r);
+    UNROLL for (int k = 0; k < NV; k++) {
+      vec_store(acc + k * LANES, vec_fma(weight, tt[k], vec_load(acc + k * LANES)));
+      vec_store(acc + (NV + k) * LANES, vec_fma(weight, s[k], vec_load(acc + (NV + k) * LANES)));
+    }
+  }
+}
+
+/* Weights the columns of a tile's sums and adds them up. */
+static void pool_columns(const tile_state *t, double *sums) {
+  const ntk_program *p = t->program;
+  const int nv = t->g.nv;
+  for (int tap = 0; tap < p->tap_count; tap++)
+    for (int q = 0; q < p->pool_count; q++, sums += 2) {
+      if (p->pools[q].flatten && (t->a != 0 || t->b != 0)) continue;
+      const real *acc = pool_sums(t, tap, q), *weights = t->col_weights + (size_t)q * t->g.row;
+      vec sum_t = vec_zero(), sum_s = vec_zero();
+      for (int k = 0; k < nv; k++) {
+        vec weight = vec_load(weights + k * LANES);
+        sum_t = vec_fma(weight, vec_load(acc + k * LANES), sum_t);
+        sum_s = vec_fma(weight, vec_load(acc + (nv + k) * LANES), sum_s);
+      }
+      sums[0] += vec_sum(sum_t);
+      sums[1] += vec_sum(sum_s);
+    }
+}
+
+/* ---- risk ---- */
+
+/* Sums up the error that rounding leaves in k0, weighted by the entries' size (docs/accuracy.md), at the first ReLU (at
+ * = 0) and at the last one (at = 1): about 1.5e-8 / q where S carries float32 noise. At the first, entries of
+ * proportional patches do not count: snapping them was right. At the last, a small m almost everywhere tells
+ * near-duplicates from images that merely share a flat corner. */
+INLINE void note_risk(tile_state *t, int at, int r, int k, vec v, vec m, vec q) {
+  mask risky = vec_greater(vec_set((real)1e-2), m), noisy = vec_greater(m, vec_set((real)NTK_DUAL_SNAP));
+  if (at == 0 && t->g.few) {
+    size_t x = (size_t)r * t->g.row + k * LANES;
+    size_t z = (size_t)ntk_axis_partner(r, t->program->height, t->a) * t->g.row + k * LANES;
+    risky = mask_and(risky, bits_differ(t->x_hash + x, t->z_hash + z));
+  }
+  t->risk_weight[at] = vec_add(t->risk_weight[at], v);
+  if (!mask_any(risky)) return;
+  vec error = vec_select(noisy, vec_set((real)1.5e-8) / q, vec_set(t->deficit ? 0 : (real)3e-4));
+  t->risk[at] = vec_add(t->risk[at], vec_keep(vec_mul(v, error), risky));
+}
