@@ -105,6 +105,8 @@ static void run_tile(tile_state *t, const ntk_tile *tile, double *first_sums, do
   const ntk_program *p = t->program;
   int row = t->g.row;
   t->a = tile->a, t->first_row = tile->first_row, t->rows = tile->row_count;
+  /* an image with its copy has rho = 1 on the offset-0 plane, which snapping keeps exact */
+  t->deficit = t->flat && !(t->copies && t->a == 0 && t->b == 0);
   t->seam = p->layers[0].circular || tile->a == 0 ? -1 : p->height - tile->a;
   int before = row_position(t, t->first_row) - 1, after = row_position(t, t->first_row + t->rows - 1) + 1;
   real *const buffers[6] = {t->h_s[0], t->h_s[1], t->h_t[0], t->h_t[1], t->h_v[0], t->h_v[1]};
@@ -116,7 +118,7 @@ static void run_tile(tile_state *t, const ntk_tile *tile, double *first_sums, do
     }
   memset(t->accumulators, 0, (size_t)p->tap_count * p->pool_count * 2 * row * sizeof(real));
   int from = 0, l = 0;
-  if (t->x_exact) {
+  if (t->deficit && t->x_exact) {
     first_exact(t, first_sums);
     from = l = 1;
   } else {
@@ -216,8 +218,9 @@ static double pair(const ntk_program *p, const void *x, const void *z, const voi
   memset(t.col_weights, 0, sizes.weights * sizeof(real)); /* lanes beyond the width */
   t.accumulators = at, at += sizes.accumulators;
 
-  t.deficit = needs_deficit(p, x, z);
-  if (t.deficit && first_is_exact(p, &t.g))
+  t.flat = needs_deficit(p, x, z);
+  t.copies = x == z || memcmp(x, z, image_bytes(p)) == 0;
+  if (t.flat && first_is_exact(p, &t.g))
     t.x_exact = exact_section(p, &t.g, x), t.z_exact = exact_section(p, &t.g, z);
   while (t.first_relu < p->layer_count && !p->layers[t.first_relu].relu) t.first_relu++;
   int exponent = ((const image_head *)x)->exponent + ((const image_head *)z)->exponent;

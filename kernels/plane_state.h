@@ -19,7 +19,9 @@ typedef struct tile_state {
   double pair_scale;               /* 2^-(ex + ez) */
   const double *x_exact, *z_exact; /* plane_first.h, or NULL */
   int first_relu;                  /* layer of the first ReLU */
+  int flat;                        /* the images have constant regions: */
   int deficit;                     /* the state is (D, T, V) after the first ReLU */
+  int copies;                      /* x and z are the same image */
   real *h_s[2], *h_t[2], *h_v[2];  /* row sums, (height + 3) rows, ping and pong */
   real *line;                      /* one row with halos, natural order */
   real *col_weights;               /* [pool][row] */
@@ -131,10 +133,12 @@ static void pool_columns(const tile_state *t, double *sums) {
 /* ---- risk ---- */
 
 /* Sums up the error that rounding leaves in k0, weighted by the entries' size (docs/accuracy.md), at the first ReLU (at
- * = 0) and at the last one (at = 1): about 1.5e-8 / q where S carries float32 noise. At the first, entries of
+ * = 0) and at the last one (at = 1): about 1.5e-8 / q where S carries float32 noise,
+ * twice that where D does. At the first, entries of
  * proportional patches do not count: snapping them was right. At the last, a small m almost everywhere tells
  * near-duplicates from images that merely share a flat corner. */
 INLINE void note_risk(tile_state *t, int at, int r, int k, vec v, vec m, vec q) {
+  if (t->copies && t->a == 0 && t->b == 0) return; /* rho is 1, and snapped to it */
   mask risky = vec_greater(vec_set((real)1e-2), m), noisy = vec_greater(m, vec_set((real)NTK_DUAL_SNAP));
   if (at == 0 && t->g.few) {
     size_t x = (size_t)r * t->g.row + k * LANES;
@@ -143,6 +147,6 @@ INLINE void note_risk(tile_state *t, int at, int r, int k, vec v, vec m, vec q) 
   }
   t->risk_weight[at] = vec_add(t->risk_weight[at], v);
   if (!mask_any(risky)) return;
-  vec error = vec_select(noisy, vec_set((real)1.5e-8) / q, vec_set(t->deficit ? 0 : (real)3e-4));
+  vec error = vec_select(noisy, vec_set((real)(t->flat ? 3e-8 : 1.5e-8)) / q, vec_set(t->deficit ? 0 : (real)3e-4));
   t->risk[at] = vec_add(t->risk[at], vec_keep(vec_mul(v, error), risky));
 }

@@ -242,9 +242,7 @@ static ntk_status plane_pair(ntk_worker *w, const image_side *columns, int64_t i
   const char *z = columns->images + (size_t)(j - columns->first) * bytes;
   if (many_channels(plan)) input_products(plan, ops, x, z, w->products);
   double risk = ops->pair(&plan->program, x, z, w->products, w->scratch, w->sums);
-  /* an image with itself or its copy has rho = 1 exactly on the offset-0 plane: snapping is right there */
-  const bool copies = isfinite(risk) && risk > 0 && memcmp(x, z, bytes) == 0;
-  if (risk > fmin(recompute_above, 3e-6 / plan->activation_layers) && !copies) NTK_TRY(exact_pair(w, i, j));
+  if (risk > fmin(recompute_above, 3e-6 / plan->activation_layers)) NTK_TRY(exact_pair(w, i, j));
   ntk_plan_finish(plan, w->sums, w->one);
   for (size_t k = 0; k < plan->output_count; k++) {
     if (!isfinite(w->one[k]))
