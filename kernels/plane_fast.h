@@ -86,7 +86,10 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
   for (int r = t->first_row; r <= last; r++) {
     vec s_next[MAX_FAST], d_next[MAX_FAST], m_next[MAX_FAST], q_next[MAX_FAST], tt[MAX_FAST];
     if (KIND != MIDDLE && NTK) UNROLL for (int k = 0; k < NV; k++) {
-        v[k] = vec_load(x + k * LANES) * vec_load(z + k * LANES);
+        if (DEFICIT)
+          v[k] = KIND == FIRST ? vec_mul(vec_load(x + k * LANES), vec_load(z + k * LANES)) : s[k];
+        else
+          v[k] = vec_add(d[k], KIND == FIRST ? vec_abs(s[k]) : s[k]); /* n_x n_z, but for rounding */
         if (!NTK_REAL_F64) note_risk(t, KIND == LAST, r, k, v[k], m[k], q[k]);
       }
     /* after the last row the loads repeat it: harmless, and the loop stays free of branches */

@@ -132,21 +132,21 @@ static void pool_columns(const tile_state *t, double *sums) {
 
 /* ---- risk ---- */
 
-/* Sums up the error that rounding leaves in k0, weighted by the entries' size (docs/accuracy.md), at the first ReLU (at
- * = 0) and at the last one (at = 1): about 1.5e-8 / q where S carries float32 noise,
- * twice that where D does. At the first, entries of
- * proportional patches do not count: snapping them was right. At the last, a small m almost everywhere tells
- * near-duplicates from images that merely share a flat corner. */
+/* Sums up the error that rounding leaves in k0, weighted by the entries' size v (docs/accuracy.md), at the first ReLU
+ * (at = 0) and at the last one (at = 1): about 1.5e-8 / q where S carries float32 noise, twice that where D does. At
+ * the first, entries of proportional patches do not count: snapping them was right. At the last, a small m almost
+ * everywhere tells near-duplicates from images that merely share a flat corner. */
 INLINE void note_risk(tile_state *t, int at, int r, int k, vec v, vec m, vec q) {
   if (t->copies && t->a == 0 && t->b == 0) return; /* rho is 1, and snapped to it */
-  mask risky = vec_greater(vec_set((real)1e-2), m), noisy = vec_greater(m, vec_set((real)NTK_DUAL_SNAP));
+  mask risky = vec_greater(vec_set((real)1e-2), m);
+  t->risk_weight[at] = vec_add(t->risk_weight[at], v);
+  if (!mask_any(risky)) return;
   if (at == 0 && t->g.few) {
     size_t x = (size_t)r * t->g.row + k * LANES;
     size_t z = (size_t)ntk_axis_partner(r, t->program->height, t->a) * t->g.row + k * LANES;
     risky = mask_and(risky, bits_differ(t->x_hash + x, t->z_hash + z));
   }
-  t->risk_weight[at] = vec_add(t->risk_weight[at], v);
-  if (!mask_any(risky)) return;
+  mask noisy = vec_greater(m, vec_set((real)NTK_DUAL_SNAP));
   vec error = vec_select(noisy, vec_set((real)(t->flat ? 3e-8 : 1.5e-8)) / q, vec_set(t->deficit ? 0 : (real)3e-4));
   t->risk[at] = vec_add(t->risk[at], vec_keep(vec_mul(v, error), risky));
 }

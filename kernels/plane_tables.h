@@ -236,7 +236,9 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
   image_head *head = image;
   real *out = (real *)((char *)image + sizeof(image_head));
   double *v = scratch, *tmp = v + area, *exact = exact_doubles(p, &g) ? (double *)exact_section(p, &g, image) : NULL;
-  memset(image, 0, image_bytes(p));
+  /* what is not written below: lanes beyond the width and padding */
+  if (g.row != p->width || g.row % 16 != 0 || !g.few) memset(image, 0, image_bytes(p));
+  memset(head, 0, sizeof *head);
 
   double largest = p->bias_scale;
   for (size_t k = 0; k < area * p->channels; k++)
