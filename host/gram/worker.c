@@ -15,8 +15,8 @@
  */
 static const double recompute_above = 4e-7;
 
-/* Pairs of a tile are computed in BLOCK x BLOCK blocks: the tables of BLOCK rows stay in the L3 cache, one column's in
- * L2. */
+/* Pairs of a tile are computed in BLOCK x BLOCK blocks, whose tables stay in the L3 cache, one column's in L2; the
+ * images of a block's columns are prepared just before. */
 enum { BLOCK = 24, GEMM_BLOCK = 64 };
 
 /* Prepared images of one side of a tile. */
@@ -74,7 +74,7 @@ uint64_t ntk_worker_bytes(const ntk_plan *plan, const ntk_backend *backend, int6
     return bytes + 2 * stride * (input + 2 * (uint64_t)plan->fc.norm_count) * sizeof(double) +
            GEMM_BLOCK * stride * sizeof(double) + 2 * stride * (uint64_t)plan->program.tap_count * sizeof(double);
   const ntk_plane_ops *ops = plane_ops(plan, backend);
-  bytes += 2 * t * ops->image_bytes(&plan->program) + ops->scratch_bytes(&plan->program);
+  bytes += (t + BLOCK) * ops->image_bytes(&plan->program) + ops->scratch_bytes(&plan->program);
   bytes +=
       (BLOCK + 1) * backend->plane_f64->image_bytes(&plan->program) + backend->plane_f64->scratch_bytes(&plan->program);
   if (many_channels(plan)) bytes += 2 * product_count(plan) * sizeof(double);
@@ -101,14 +101,14 @@ static ntk_status no_memory(void) {
   return ntk_fail(NTK_ERROR_MEMORY, "no memory for a tile: lower --memory, --threads or --tile");
 }
 
-static bool create_side(ntk_worker *w, image_side *side) {
+static bool create_side(ntk_worker *w, image_side *side, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
   if (plan->connected) {
     side->rows = take((size_t)w->stride * ntk_plan_input_size(plan) * sizeof(double));
     side->norms = take((size_t)w->stride * 2 * (size_t)(plan->fc.norm_count + 1) * sizeof(double));
     return side->rows && side->norms;
   }
-  side->images = take_raw((size_t)w->tile * plane_ops(plan, w->shared->backend)->image_bytes(&plan->program));
+  side->images = take_raw((size_t)count * plane_ops(plan, w->shared->backend)->image_bytes(&plan->program));
   return side->images != NULL;
 }
 
@@ -120,7 +120,7 @@ ntk_status ntk_worker_create(ntk_worker_shared *shared, int64_t tile, ntk_worker
   w->shared = shared, w->tile = tile, w->stride = padded(tile);
   w->x.source = &shared->job->rows;
   w->z.source = shared->job->columns.count ? &shared->job->columns : &shared->job->rows;
-  bool ok = create_side(w, &w->x) && create_side(w, &w->z);
+  bool ok = create_side(w, &w->x, tile) && create_side(w, &w->z, tile < BLOCK ? tile : BLOCK);
   ok = ok && (w->pixels = take(ntk_plan_input_size(plan) * sizeof(double))) != NULL;
   ok = ok && (w->sums = take(ntk_plan_sums(plan) * sizeof(double))) != NULL;
   ok = ok && (w->one = take(plan->output_count * sizeof(double))) != NULL;
@@ -253,14 +253,15 @@ static ntk_status plane_pair(ntk_worker *w, const image_side *columns, int64_t i
   return NTK_OK;
 }
 
-/* The pairs of rows [io, io + BLOCK) and columns [jo, jo + BLOCK) of a tile. */
-static ntk_status plane_block(ntk_worker *w, const image_side *z, int64_t io, int64_t jo, bool triangle) {
+/* The pairs of rows [io, io + BLOCK) and columns [jo, jo + BLOCK) of a tile whose first column is image j0. */
+static ntk_status plane_block(ntk_worker *w, const image_side *z, int64_t io, int64_t jo, int64_t j0, int64_t columns,
+                              bool triangle) {
   const int64_t rows = w->x.count < io + BLOCK ? w->x.count : io + BLOCK;
-  for (int64_t j = jo; j < jo + BLOCK && j < z->count; j++) {
+  for (int64_t j = jo; j < jo + BLOCK && j < columns; j++) {
     const int64_t end = triangle && j + 1 < rows ? j + 1 : rows;
     for (int64_t i = io; i < end; i++) {
       if (stopped(w)) return interrupted();
-      NTK_TRY(plane_pair(w, z, w->x.first + i, z->first + j, (size_t)(i * z->count + j)));
+      NTK_TRY(plane_pair(w, z, w->x.first + i, j0 + j, (size_t)(i * columns + j)));
     }
     if (end > io) atomic_fetch_add(&w->shared->pairs, end - io);
   }
@@ -270,9 +271,10 @@ static ntk_status plane_block(ntk_worker *w, const image_side *z, int64_t io, in
 static ntk_status plane_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool triangle) {
   const image_side *z = triangle ? &w->x : &w->z;
   NTK_TRY(prepare_images(w, &w->x, i0, rows));
-  if (!triangle) NTK_TRY(prepare_images(w, &w->z, j0, columns));
-  for (int64_t io = 0; io < rows; io += BLOCK)
-    for (int64_t jo = 0; jo < columns; jo += BLOCK) NTK_TRY(plane_block(w, z, io, jo, triangle));
+  for (int64_t jo = 0; jo < columns; jo += BLOCK) {
+    if (!triangle) NTK_TRY(prepare_images(w, &w->z, j0 + jo, jo + BLOCK < columns ? BLOCK : columns - jo));
+    for (int64_t io = 0; io < rows; io += BLOCK) NTK_TRY(plane_block(w, z, io, jo, j0, columns, triangle));
+  }
   return NTK_OK;
 }
 
