@@ -24,9 +24,13 @@
 #if NTK_REAL_F64
 #define NTK_DUAL_SNAP 4e-15
 #define NTK_DUAL_GAP 1e-15
+#define NTK_DUAL_P NTK_DUAL_P17
+#define NTK_DUAL_S NTK_DUAL_S15
 #else
 #define NTK_DUAL_SNAP (4.8e-7f * NTK_DUAL_SCALE)
 #define NTK_DUAL_GAP 1.8e-7f /* rounding noise of W (plane_cpu.c), relative to n_x n_z */
+#define NTK_DUAL_P NTK_DUAL_P6
+#define NTK_DUAL_S NTK_DUAL_S5
 #endif
 
 /* Polynomial with constant coefficients by Horner's rule, on `count` independent arguments side by side. */
@@ -42,19 +46,11 @@
   } while (0)
 
 /* p(m), if want_p, and s(m) of `count` independent arguments, by one polynomial each over the whole of [0, 1]. */
-#if NTK_REAL_F64
-#define NTK_DUALS_WHOLE(p, s, m, count, want_p)        \
-  do {                                                 \
-    NTK_HORNER(s, m, count, NTK_DUAL_S15);             \
-    if (want_p) NTK_HORNER(p, m, count, NTK_DUAL_P17); \
+#define NTK_DUALS_WHOLE(p, s, m, count, want_p)      \
+  do {                                               \
+    NTK_HORNER(s, m, count, NTK_DUAL_S);             \
+    if (want_p) NTK_HORNER(p, m, count, NTK_DUAL_P); \
   } while (0)
-#else
-#define NTK_DUALS_WHOLE(p, s, m, count, want_p)       \
-  do {                                                \
-    NTK_HORNER(s, m, count, NTK_DUAL_S5);             \
-    if (want_p) NTK_HORNER(p, m, count, NTK_DUAL_P6); \
-  } while (0)
-#endif
 
 /* The same after the first ReLU, where correlations near 0 are rare: the tables are less exact there. */
 #ifndef NTK_DUAL_TABLES
