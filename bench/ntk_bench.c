@@ -18,7 +18,7 @@ static void print_usage(FILE *to) {
       "                    --only depth=21 --only readout=gap --only readout='lap(4)' --only threads=all\n"
       "                    methods: plane, classical, classical-separable, classical-blocked, classical-scalar\n"
       "  --threads N       threads beside 1; 0: all cores (default)\n"
-      "  --rounds N        runs of every case (default 5)\n"
+      "  --rounds N        runs of every case (default 9)\n"
       "  --run-seconds S   least length of a run (default 0.5)\n"
       "  --json FILE       also write the results as JSON\n"
       "  --counts FILE     instruction counts made by count_instructions.py\n"
@@ -165,7 +165,7 @@ static int run(const bench_settings *settings, bench_world *world, bench_case *c
 
 int main(int argc, char **argv) {
   static bench_case cases[BENCH_MOST_CASES];
-  bench_settings settings = {.rounds = 5, .run_seconds = 0.5, .counts = NTK_BENCH_COUNTS, .commit = "unknown"};
+  bench_settings settings = {.rounds = 9, .run_seconds = 0.5, .counts = NTK_BENCH_COUNTS, .commit = "unknown"};
   bench_world world = {0};
   int code = read_options(argc, argv, &settings);
   if (code >= 0) return code;

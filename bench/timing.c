@@ -42,7 +42,7 @@ static int verify_plane(const bench_world *world, bench_case *c) {
  * cache; for the others what lasts as long as a run should. */
 static int choose_size(const bench_world *world, bench_case *c) {
   const bool quick = world->settings->quick;
-  const int64_t step = quick ? 2 : 8;
+  const int64_t step = quick ? 2 : 4;
   if (strcmp(c->readout, "flatten") == 0) {
     c->images = quick ? 64 : BENCH_MOST_IMAGES;
     return BENCH_OK;
@@ -51,7 +51,7 @@ static int choose_size(const bench_world *world, bench_case *c) {
   if (compute(world, c, c->plan, step, world->block)) return BENCH_BROKEN;
   double wanted = (double)step * sqrt(world->settings->run_seconds / (bench_now() - begin));
   int64_t images = (int64_t)(wanted / (double)step + 1) * step;
-  c->images = images < 2 * step ? 2 * step : images > BENCH_MOST_IMAGES ? BENCH_MOST_IMAGES : images;
+  c->images = images > BENCH_MOST_IMAGES ? BENCH_MOST_IMAGES : images;
   return BENCH_OK;
 }
 
