@@ -166,25 +166,25 @@ typedef struct scratch_plan {
 
 static size_t round16(size_t n) { return (n + 15) / 16 * 16; }
 
-static scratch_plan plan_scratch(const ntk_program *p) {
-  layout g = layout_of(p);
+static scratch_plan plan_scratch(const ntk_program *p, const layout *g) {
   scratch_plan s;
-  s.h = round16((size_t)(p->height + 3) * g.row) + 64; /* +64: keeps the buffers off one another's cache sets */
-  s.line = (size_t)2 * HALO + g.row;
-  s.weights = round16((size_t)p->pool_count * g.row);
-  s.accumulators = round16((size_t)p->tap_count * p->pool_count * 2 * g.row);
-  s.rotated = pixel_reals(p, &g) + norm_reals(p, &g) + hash_reals(p, &g);
+  s.h = round16((size_t)(p->height + 3) * g->row) + 64; /* +64: keeps the buffers off one another's cache sets */
+  s.line = (size_t)2 * HALO + g->row;
+  s.weights = round16((size_t)p->pool_count * g->row);
+  s.accumulators = round16((size_t)p->tap_count * p->pool_count * 2 * g->row);
+  s.rotated = pixel_reals(p, g) + norm_reals(p, g) + hash_reals(p, g);
   s.first = round16((size_t)p->height * p->width * sizeof(double) / sizeof(real));
   s.total = s.first + 6 * s.h + s.line + s.weights + s.accumulators + s.rotated;
   return s;
 }
 
 static size_t scratch_bytes(const ntk_program *p) {
+  const layout g = layout_of(p);
   int rows, cols;
   first_patch(p, &rows, &cols);
   size_t framed = p->channels <= NTK_INNER_CHANNELS ? (size_t)p->channels : 0;
   framed *= (size_t)(p->height + 2 * rows) * (p->width + 2 * cols) * sizeof(double);
-  size_t pair = plan_scratch(p).total * sizeof(real), norms = 2 * (size_t)p->height * p->width * sizeof(double);
+  size_t pair = plan_scratch(p, &g).total * sizeof(real), norms = 2 * (size_t)p->height * p->width * sizeof(double);
   if (norms > pair) pair = norms;
   return ((pair > framed ? pair : framed) + 63) / 64 * 64;
 }
@@ -204,7 +204,7 @@ static double pair(const ntk_program *p, const void *x, const void *z, const voi
     return HUGE_VAL;
   tile_state t = {.program = p, .g = layout_of(p), .products = products};
   for (int k = 0; k < 2; k++) t.risk[k] = t.risk_weight[k] = vec_zero();
-  scratch_plan sizes = plan_scratch(p);
+  scratch_plan sizes = plan_scratch(p, &t.g);
   double *first_sums = scratch, central_risk = 0;
   real *at = (real *)scratch + sizes.first;
   for (int k = 0; k < 2; k++) {
@@ -219,9 +219,8 @@ static double pair(const ntk_program *p, const void *x, const void *z, const voi
   t.accumulators = at, at += sizes.accumulators;
 
   t.flat = needs_deficit(p, x, z);
-  t.copies = x == z || memcmp(x, z, image_bytes(p)) == 0;
-  if (t.flat && first_is_exact(p, &t.g))
-    t.x_exact = exact_section(p, &t.g, x), t.z_exact = exact_section(p, &t.g, z);
+  t.copies = x == z || memcmp(x, z, image_bytes_of(p, &t.g)) == 0;
+  if (t.flat && first_is_exact(p, &t.g)) t.x_exact = exact_section(p, &t.g, x), t.z_exact = exact_section(p, &t.g, z);
   while (t.first_relu < p->layer_count && !p->layers[t.first_relu].relu) t.first_relu++;
   int exponent = ((const image_head *)x)->exponent + ((const image_head *)z)->exponent;
   t.pair_scale = ldexp(1, -exponent);

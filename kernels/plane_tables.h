@@ -57,9 +57,13 @@ static size_t lane_bytes(const ntk_program *p, const layout *g) {
   return sizeof(image_head) + (reals * sizeof(real) + 63) / 64 * 64;
 }
 
+static size_t image_bytes_of(const ntk_program *p, const layout *g) {
+  return lane_bytes(p, g) + (exact_doubles(p, g) * sizeof(double) + 63) / 64 * 64;
+}
+
 static size_t image_bytes(const ntk_program *p) {
   layout g = layout_of(p);
-  return lane_bytes(p, &g) + (exact_doubles(p, &g) * sizeof(double) + 63) / 64 * 64;
+  return image_bytes_of(p, &g);
 }
 
 static const double *exact_section(const ntk_program *p, const layout *g, const void *image) {

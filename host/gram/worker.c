@@ -23,7 +23,8 @@ enum { BLOCK = 24, GEMM_BLOCK = 64 };
 typedef struct image_side {
   const ntk_inputs *source;
   int64_t first, count; /* what is prepared; count 0: nothing */
-  char *images;         /* plane engine: count x image_bytes */
+  char *images;         /* plane engine: count x bytes */
+  size_t bytes;         /* of an image */
   double *rows;         /* fully connected: inputs padded to GEMM_BLOCK rows */
   double *norms;        /* fully connected: [2 norm_count][stride] */
 } image_side;
@@ -108,7 +109,8 @@ static bool create_side(ntk_worker *w, image_side *side, int64_t count) {
     side->norms = take((size_t)w->stride * 2 * (size_t)(plan->fc.norm_count + 1) * sizeof(double));
     return side->rows && side->norms;
   }
-  side->images = take_raw((size_t)count * plane_ops(plan, w->shared->backend)->image_bytes(&plan->program));
+  side->bytes = plane_ops(plan, w->shared->backend)->image_bytes(&plan->program);
+  side->images = take_raw((size_t)count * side->bytes);
   return side->images != NULL;
 }
 
@@ -178,13 +180,12 @@ static ntk_status interrupted(void) { return ntk_fail(NTK_ERROR_INTERRUPTED, "in
 static ntk_status prepare_images(ntk_worker *w, image_side *side, int64_t first, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_plane_ops *ops = plane_ops(plan, w->shared->backend);
-  size_t bytes = ops->image_bytes(&plan->program);
   if (side->count == count && side->first == first) return NTK_OK;
   side->count = 0;
   for (int64_t k = 0; k < count; k++) {
     if (stopped(w)) return interrupted();
     NTK_TRY(ntk_inputs_read(side->source, plan, first + k, 1, w->pixels));
-    ops->prepare(&plan->program, w->pixels, side->images + (size_t)k * bytes, w->scratch);
+    ops->prepare(&plan->program, w->pixels, side->images + (size_t)k * side->bytes, w->scratch);
   }
   side->first = first, side->count = count;
   return NTK_OK;
@@ -237,9 +238,8 @@ static ntk_status exact_pair(ntk_worker *w, int64_t i, int64_t j) {
 static ntk_status plane_pair(ntk_worker *w, const image_side *columns, int64_t i, int64_t j, size_t at) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_plane_ops *ops = plane_ops(plan, w->shared->backend);
-  size_t bytes = ops->image_bytes(&plan->program);
-  const char *x = w->x.images + (size_t)(i - w->x.first) * bytes;
-  const char *z = columns->images + (size_t)(j - columns->first) * bytes;
+  const char *x = w->x.images + (size_t)(i - w->x.first) * w->x.bytes;
+  const char *z = columns->images + (size_t)(j - columns->first) * columns->bytes;
   if (many_channels(plan)) input_products(plan, ops, x, z, w->products);
   double risk = ops->pair(&plan->program, x, z, w->products, w->scratch, w->sums);
   if (risk > fmin(recompute_above, 3e-6 / plan->activation_layers)) NTK_TRY(exact_pair(w, i, j));
