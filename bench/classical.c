@@ -158,7 +158,6 @@ static double pair_plain(const classical_image *x, const classical_image *z, int
     s = next_s, next_s = swap;
     swap = t, t = next_t, next_t = swap;
   }
-  /* the last activation added n k1 to T; the readout has no convolution after it */
   double total = 0;
   EACH_BLOCK {
     const float *block = block_at(t, i, k);

@@ -240,8 +240,9 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
   image_head *head = image;
   real *out = (real *)((char *)image + sizeof(image_head));
   double *v = scratch, *tmp = v + area, *exact = exact_doubles(p, &g) ? (double *)exact_section(p, &g, image) : NULL;
-  /* what is not written below: lanes beyond the width and padding */
-  if (g.row != p->width || g.row % 16 != 0 || !g.few) memset(image, 0, image_bytes(p));
+  const int hashed = !NTK_REAL_F64 && p->norm_count > 0 && g.few;
+  /* clear what is not written below (lanes beyond the width, padding, hashes): copies are compared byte by byte */
+  if (!hashed || g.row != p->width || g.row % 16 != 0) memset(image, 0, image_bytes(p));
   memset(head, 0, sizeof *head);
 
   double largest = p->bias_scale;
@@ -278,8 +279,7 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
     if (layer->rescale != 1)
       for (size_t k = 0; k < area; k++) v[k] *= layer->rescale;
   }
-  if (!NTK_REAL_F64 && p->norm_count > 0 && g.few)
-    hash_patches(p, &g, pixels, scale, (real_bits *)(norms + norm_reals(p, &g)), scratch);
+  if (hashed) hash_patches(p, &g, pixels, scale, (real_bits *)(norms + norm_reals(p, &g)), scratch);
 }
 
 /* A copy of z's rows with columns moved by b: entry j of the copy is column (j + b) mod width. Rows are whole groups of

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/backend/backend.h"
+#include "host/gram/plan.h"
 #include "tests/support_kernel.h"
 #include "tests/support_net.h"
 #include "tests/support_pairs.h"
@@ -112,4 +114,43 @@ Test(edge_cases, constant_regions) {
     check_f32(texts[t], shape, x, x + size, "two constant corners");
   }
   free(x);
+}
+
+/* Copies are found by comparing prepared images, so that these must not hold what was in memory before. */
+Test(edge_cases, prepared_images_are_clean) {
+  static const int sides[] = {32, 28, 16, 7};
+  static const char *const texts[] = {"3*(conv3 relu) flatten", "conv3 gap"};
+  for (int t = 0; t < 2; t++)
+    for (int k = 0; k < 4; k++)
+      for (int precision = 0; precision < 2; precision++) {
+        const ntk_shape shape = {3, sides[k], sides[k]};
+        ntk_plan *plan = ntk_test_plan(texts[t], shape, NTK_KERNEL_NTK, precision ? NTK_F64 : NTK_F32);
+        const ntk_backend *backend = ntk_backend_find("auto");
+        const ntk_plane_ops *ops = precision ? backend->plane_f64 : backend->plane_f32;
+        const size_t bytes = (ops->image_bytes(&plan->program) + 63) / 64 * 64;
+        char *a = aligned_alloc(64, bytes), *b = aligned_alloc(64, bytes);
+        void *scratch = aligned_alloc(64, (ops->scratch_bytes(&plan->program) + 63) / 64 * 64);
+        double *x = ntk_test_inputs(3, shape, 1);
+        memset(a, 0x55, bytes), memset(b, 0xaa, bytes);
+        ops->prepare(&plan->program, x, a, scratch);
+        ops->prepare(&plan->program, x, b, scratch);
+        cr_expect_eq(memcmp(a, b, ops->image_bytes(&plan->program)), 0, "%s, side %d, %s", texts[t], sides[k],
+                     precision ? "f64" : "f32");
+        free(a), free(b), free(scratch), free(x);
+        ntk_plan_free(plan);
+      }
+}
+
+/* The default memory must do for the threads of a large machine. */
+Test(edge_cases, many_threads) {
+  const ntk_shape shape = {3, 32, 32};
+  ntk_plan *plan = ntk_test_plan("20*(conv3 relu) flatten", shape, NTK_KERNEL_NTK, NTK_F32);
+  ntk_context *context = NULL;
+  double *x = ntk_test_inputs(4, shape, 2), values[4], *out = values;
+  cr_assert_eq(ntk_context_create(&context), NTK_OK);
+  cr_assert_eq(ntk_context_set_threads(context, 96), NTK_OK);
+  cr_expect_eq(ntk_plan_block(context, plan, x, 2, NULL, 0, &out), NTK_OK, "%s", ntk_last_error());
+  free(x);
+  ntk_context_free(context);
+  ntk_plan_free(plan);
 }

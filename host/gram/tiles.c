@@ -55,9 +55,11 @@ static int64_t tile_pairs(const team *t, int64_t row, int64_t column) {
 }
 
 /* The longest tile that does not leave threads idle at the end: 32 tiles a thread, or down to 4 where preparing the
- * images of so many tiles would take more than 1 % of the time. */
+ * images of so many tiles would take more than 1 % of the time, and for vectors, whose GEMMs want long tiles. */
 static double fair_tile(const ntk_plan *plan, const ntk_tiles_job *job, int threads, double pair_seconds) {
-  double shares = (double)total_pairs(job) / threads, area = (double)plan->shape.height * (double)plan->shape.width;
+  double shares = (double)total_pairs(job) / threads;
+  if (plan->connected) return sqrt(shares / 4);
+  double area = (double)plan->shape.height * (double)plan->shape.width;
   double prepare_seconds = area * (2.5e-9 * plan->activation_layers + 3e-8);
   double tile = 200 * prepare_seconds / pair_seconds;
   return fmin(fmax(tile, sqrt(shares / 32)), sqrt(shares / 4));
@@ -77,8 +79,8 @@ ntk_status ntk_tiles_choose(const ntk_context *context, const ntk_plan *plan, nt
     tile = (int64_t)sqrt(pairs);
     int64_t largest = plan->connected ? 1024 : 448;
     if (tile > largest) tile = largest;
-    if (!job->diagonal && (double)tile > fair_tile(plan, job, threads, seconds))
-      tile = (int64_t)fair_tile(plan, job, threads, seconds);
+    double fair = fair_tile(plan, job, threads, seconds);
+    if (!job->diagonal && (double)tile > fair) tile = (int64_t)fair;
     if (job->diagonal) tile = job->rows.count / (4 * threads);
     while (tile > 1 && ntk_worker_bytes(plan, backend, tile) > each) tile -= (tile + 7) / 8;
     if (tile < 1) tile = 1;

@@ -68,6 +68,9 @@ static size_t product_count(const ntk_plan *plan) {
 
 static int64_t padded(int64_t tile) { return (tile + GEMM_BLOCK - 1) / GEMM_BLOCK * GEMM_BLOCK; }
 
+/* Images of a block's side. */
+static int64_t block_images(int64_t tile) { return tile < BLOCK ? tile : BLOCK; }
+
 uint64_t ntk_worker_bytes(const ntk_plan *plan, const ntk_backend *backend, int64_t tile) {
   uint64_t t = (uint64_t)tile, stride = (uint64_t)padded(tile), input = ntk_plan_input_size(plan);
   uint64_t bytes = t * t * plan->output_count * sizeof(double) + input * sizeof(double);
@@ -75,9 +78,10 @@ uint64_t ntk_worker_bytes(const ntk_plan *plan, const ntk_backend *backend, int6
     return bytes + 2 * stride * (input + 2 * (uint64_t)plan->fc.norm_count) * sizeof(double) +
            GEMM_BLOCK * stride * sizeof(double) + 2 * stride * (uint64_t)plan->program.tap_count * sizeof(double);
   const ntk_plane_ops *ops = plane_ops(plan, backend);
-  bytes += (t + BLOCK) * ops->image_bytes(&plan->program) + ops->scratch_bytes(&plan->program);
+  const uint64_t block = (uint64_t)block_images(tile);
+  bytes += (t + block) * ops->image_bytes(&plan->program) + ops->scratch_bytes(&plan->program);
   bytes +=
-      (BLOCK + 1) * backend->plane_f64->image_bytes(&plan->program) + backend->plane_f64->scratch_bytes(&plan->program);
+      (block + 1) * backend->plane_f64->image_bytes(&plan->program) + backend->plane_f64->scratch_bytes(&plan->program);
   if (many_channels(plan)) bytes += 2 * product_count(plan) * sizeof(double);
   return bytes;
 }
@@ -122,7 +126,7 @@ ntk_status ntk_worker_create(ntk_worker_shared *shared, int64_t tile, ntk_worker
   w->shared = shared, w->tile = tile, w->stride = padded(tile);
   w->x.source = &shared->job->rows;
   w->z.source = shared->job->columns.count ? &shared->job->columns : &shared->job->rows;
-  bool ok = create_side(w, &w->x, tile) && create_side(w, &w->z, tile < BLOCK ? tile : BLOCK);
+  bool ok = create_side(w, &w->x, tile) && create_side(w, &w->z, block_images(tile));
   ok = ok && (w->pixels = take(ntk_plan_input_size(plan) * sizeof(double))) != NULL;
   ok = ok && (w->sums = take(ntk_plan_sums(plan) * sizeof(double))) != NULL;
   ok = ok && (w->one = take(plan->output_count * sizeof(double))) != NULL;
@@ -219,7 +223,7 @@ static ntk_status exact_pair(ntk_worker *w, int64_t i, int64_t j) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_program *program = &plan->program;
   const ntk_plane_ops *ops = w->shared->backend->plane_f64;
-  exact_image *x = &w->exact_x[i % BLOCK], *z = &w->exact_z;
+  exact_image *x = &w->exact_x[i % block_images(w->tile)], *z = &w->exact_z;
   if (!w->exact_scratch) {
     w->exact_products = take(many_channels(plan) ? product_count(plan) * sizeof(double) : 1);
     w->exact_scratch = take(ops->scratch_bytes(program));
