@@ -15,8 +15,8 @@
  */
 static const double recompute_above = 4e-7;
 
-/* Pairs of a tile are computed in BLOCK x BLOCK blocks, whose tables stay in the L3 cache, one column's in L2; the
- * images of a block's columns are prepared just before. */
+/* A tile is computed BLOCK columns at a time, whose images are prepared just before and whose tables stay in the L3
+ * cache, against a few rows at a time, whose tables stay in L2 (near_rows). */
 enum { BLOCK = 24, GEMM_BLOCK = 64 };
 
 /* Prepared images of one side of a tile. */
@@ -46,7 +46,7 @@ struct ntk_worker {
   double **values;
   double *fc_products, *fc_s, *fc_t;
   /* float64 second opinion, allocated when first needed */
-  exact_image exact_x[BLOCK], exact_z;
+  exact_image exact_x[BLOCK], exact_z[BLOCK];
   void *exact_scratch, *exact_products;
 };
 
@@ -66,6 +66,8 @@ static size_t product_count(const ntk_plan *plan) {
   return area * area;
 }
 
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
 static int64_t padded(int64_t tile) { return (tile + GEMM_BLOCK - 1) / GEMM_BLOCK * GEMM_BLOCK; }
 
 /* Images of a block's side. */
@@ -81,7 +83,7 @@ uint64_t ntk_worker_bytes(const ntk_plan *plan, const ntk_backend *backend, int6
   const uint64_t block = (uint64_t)block_images(tile);
   bytes += (t + block) * ops->image_bytes(&plan->program) + ops->scratch_bytes(&plan->program);
   bytes +=
-      (block + 1) * backend->plane_f64->image_bytes(&plan->program) + backend->plane_f64->scratch_bytes(&plan->program);
+      2 * block * backend->plane_f64->image_bytes(&plan->program) + backend->plane_f64->scratch_bytes(&plan->program);
   if (many_channels(plan)) bytes += 2 * product_count(plan) * sizeof(double);
   return bytes;
 }
@@ -153,8 +155,8 @@ void ntk_worker_free(ntk_worker *w) {
   free(w->x.images), free(w->x.rows), free(w->x.norms), free(w->z.images), free(w->z.rows), free(w->z.norms);
   free(w->pixels), free(w->scratch), free(w->products), free(w->sums), free(w->one), free(w->values);
   free(w->fc_products), free(w->fc_s), free(w->fc_t);
-  for (int k = 0; k < BLOCK; k++) free(w->exact_x[k].image);
-  free(w->exact_z.image), free(w->exact_scratch), free(w->exact_products);
+  for (int k = 0; k < BLOCK; k++) free(w->exact_x[k].image), free(w->exact_z[k].image);
+  free(w->exact_scratch), free(w->exact_products);
   free(w);
 }
 
@@ -223,7 +225,8 @@ static ntk_status exact_pair(ntk_worker *w, int64_t i, int64_t j) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_program *program = &plan->program;
   const ntk_plane_ops *ops = w->shared->backend->plane_f64;
-  exact_image *x = &w->exact_x[i % block_images(w->tile)], *z = &w->exact_z;
+  const int64_t images = block_images(w->tile);
+  exact_image *x = &w->exact_x[i % images], *z = &w->exact_z[j % images];
   if (!w->exact_scratch) {
     w->exact_products = take(many_channels(plan) ? product_count(plan) * sizeof(double) : 1);
     w->exact_scratch = take(ops->scratch_bytes(program));
@@ -237,8 +240,7 @@ static ntk_status exact_pair(ntk_worker *w, int64_t i, int64_t j) {
   return NTK_OK;
 }
 
-/* Pair (i, j) of the matrix into values[..][at]. */
-/* One pair into place `at` of the values. */
+/* Pair (i, j) of the matrix into place `at` of the values. */
 static ntk_status plane_pair(ntk_worker *w, const image_side *columns, int64_t i, int64_t j, size_t at) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_plane_ops *ops = plane_ops(plan, w->shared->backend);
@@ -257,27 +259,35 @@ static ntk_status plane_pair(ntk_worker *w, const image_side *columns, int64_t i
   return NTK_OK;
 }
 
-/* The pairs of rows [io, io + BLOCK) and columns [jo, jo + BLOCK) of a tile whose first column is image j0. */
-static ntk_status plane_block(ntk_worker *w, const image_side *z, int64_t io, int64_t jo, int64_t j0, int64_t columns,
-                              bool triangle) {
-  const int64_t rows = w->x.count < io + BLOCK ? w->x.count : io + BLOCK;
-  for (int64_t j = jo; j < jo + BLOCK && j < columns; j++) {
-    const int64_t end = triangle && j + 1 < rows ? j + 1 : rows;
-    for (int64_t i = io; i < end; i++) {
+/* Rows whose prepared images take about half of a common L2 cache (1 MiB), so that the other half streams columns. */
+static int64_t near_rows(const image_side *side) {
+  const int64_t rows = (int64_t)(((size_t)640 << 10) / side->bytes);
+  return rows < 1 ? 1 : least(rows, BLOCK);
+}
+
+/* The pairs of rows [i0, i1) and columns [j0, j1) of a tile whose first column is image z0. */
+static ntk_status plane_block(ntk_worker *w, const image_side *z, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
+                              int64_t z0, int64_t columns, bool triangle) {
+  for (int64_t j = j0; j < j1; j++) {
+    const int64_t end = triangle && j + 1 < i1 ? j + 1 : i1;
+    for (int64_t i = i0; i < end; i++) {
       if (stopped(w)) return interrupted();
-      NTK_TRY(plane_pair(w, z, w->x.first + i, j0 + j, (size_t)(i * columns + j)));
+      NTK_TRY(plane_pair(w, z, w->x.first + i, z0 + j, (size_t)(i * columns + j)));
     }
-    if (end > io) atomic_fetch_add(&w->shared->pairs, end - io);
+    if (end > i0) atomic_fetch_add(&w->shared->pairs, end - i0);
   }
   return NTK_OK;
 }
 
 static ntk_status plane_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool triangle) {
   const image_side *z = triangle ? &w->x : &w->z;
+  const int64_t near = near_rows(&w->x);
   NTK_TRY(prepare_images(w, &w->x, i0, rows));
-  for (int64_t jo = 0; jo < columns; jo += BLOCK) {
-    if (!triangle) NTK_TRY(prepare_images(w, &w->z, j0 + jo, jo + BLOCK < columns ? BLOCK : columns - jo));
-    for (int64_t io = 0; io < rows; io += BLOCK) NTK_TRY(plane_block(w, z, io, jo, j0, columns, triangle));
+  for (int64_t jb = 0; jb < columns; jb += BLOCK) {
+    const int64_t je = least(jb + BLOCK, columns);
+    if (!triangle) NTK_TRY(prepare_images(w, &w->z, j0 + jb, je - jb));
+    for (int64_t i = 0; i < rows; i += near)
+      NTK_TRY(plane_block(w, z, i, least(i + near, rows), jb, je, j0, columns, triangle));
   }
   return NTK_OK;
 }
