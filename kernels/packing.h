@@ -7,6 +7,8 @@
 #ifndef NTK_KERNELS_PACKING_H
 #define NTK_KERNELS_PACKING_H
 
+#include <stdint.h>
+
 #ifdef __CUDACC__
 #define NTK_SHARED static __host__ __device__ inline
 #else
@@ -15,6 +17,12 @@
 
 /* 1 if a zero-padded filter may combine entries i and i + 1 of a tile axis: both inside and on one side of the seam. */
 NTK_SHARED int ntk_axis_connected(int i, int n, int a) { return i >= 0 && i + 1 < n && i + 1 != n - a; }
+
+/* Bit i: ntk_axis_connected(i, n, a), for n up to 64. */
+NTK_SHARED uint64_t ntk_axis_connections(int n, int a) {
+  const uint64_t inside = ((uint64_t)1 << (n - 1)) - 1;
+  return a > 0 ? inside & ~((uint64_t)1 << (n - a - 1)) : inside;
+}
 
 /* The index of z that a tile pairs with index i of x. */
 NTK_SHARED int ntk_axis_partner(int i, int n, int a) { return i + a < n ? i + a : i + a - n; }

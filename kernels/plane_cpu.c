@@ -80,22 +80,23 @@ static void enter_input(tile_state *t) {
   }
 }
 
+/* Every nv-th bit from bit k on. */
+INLINE uint64_t every_bit(uint64_t bits, int nv, int k) {
+  uint64_t out = 0;
+  for (int l = 0; l < LANES; l++) out |= (bits >> (nv * l + k) & 1) << l;
+  return out;
+}
+
 /* Which horizontal neighbours belong together in this tile (interleaved order). */
 static void find_masks(tile_state *t) {
-  int nv = t->g.nv, width = t->program->width;
-  uint64_t up = 0, down = 0, full = LANES == 64 ? ~0ull : (1ull << LANES) - 1;
+  const int nv = t->g.nv, width = t->program->width;
+  const uint64_t connected = ntk_axis_connections(width, t->b), full = every_bit(~0ull, nv, 0);
+  const uint64_t beyond = width < 64 ? ~0ull << width : 0; /* both lanes are zero there: any mask will do */
+  t->up = mask_make(every_bit(connected << 1, nv, 0));
+  t->down = mask_make(every_bit(connected, nv, nv - 1));
   t->aligned = 1;
-  for (int l = 0; l < LANES; l++) {
-    up |= (uint64_t)ntk_axis_connected(nv * l - 1, width, t->b) << l;
-    down |= (uint64_t)ntk_axis_connected(nv * l + nv - 1, width, t->b) << l;
-  }
-  t->up = mask_make(up), t->down = mask_make(down);
-  for (int k = 0; k + 1 < nv && k < 4; k++) {
-    uint64_t mid = 0;
-    for (int l = 0; l < LANES; l++) {
-      int j = nv * l + k; /* beyond the width both lanes are zero: any mask will do */
-      mid |= (uint64_t)(j >= width || ntk_axis_connected(j, width, t->b)) << l;
-    }
+  for (int k = 0; k + 1 < nv; k++) {
+    const uint64_t mid = every_bit(connected | beyond, nv, k);
     t->mid[k] = mask_make(mid);
     if (mid != full) t->aligned = 0;
   }

@@ -111,14 +111,17 @@ static void box_f64(double *v, double *tmp, int height, int width, int rows, int
   }
 }
 
-/* A row of values in natural order into lane order. */
-static void place_row(const layout *g, int width, const double *from, real *to) {
-  if (!g->interleaved) {
-    for (int j = 0; j < width; j++) to[j] = (real)from[j];
-    return;
+/* A row in natural order into lane order. */
+static void place_row(const layout *g, int width, const real *from, real *to) {
+  if (!g->interleaved || g->nv == 1) {
+    for (int j = 0; j < width; j++) to[j] = from[j];
+  } else if (g->nv == 2) { /* the common case, in a form that vectorises */
+    for (int l = 0; l < width / 2; l++) to[l] = from[2 * l], to[LANES + l] = from[2 * l + 1];
+    if (width % 2) to[width / 2] = from[width - 1];
+  } else {
+    for (int k = 0; k < g->nv; k++)
+      for (int j = k, l = 0; j < width; j += g->nv, l++) to[k * LANES + l] = from[j];
   }
-  for (int k = 0; k < g->nv; k++)
-    for (int j = k, l = 0; j < width; j += g->nv, l++) to[k * LANES + l] = (real)from[j];
 }
 
 /* n = sqrt(v) and 1/n of every pixel, in lane order; 1/n scaled as the duals want it. */
@@ -126,12 +129,12 @@ static void place_norms(const ntk_program *p, const layout *g, const double *v, 
   /* pixels this dark beside others (which are of size 1) count as black: 1/n would overflow */
   const double least = NTK_REAL_F64 ? 1e-290 : 1e-30;
   const double root = signed_rho ? 1 : sqrt((double)NTK_DUAL_SCALE);
-  double n[NTK_MAX_SIDE], inverse[NTK_MAX_SIDE];
-  for (int i = 0; i < p->height; i++, out += 2 * g->row) {
+  real n[NTK_MAX_SIDE], inverse[NTK_MAX_SIDE];
+  for (int i = 0; i < p->height; i++, out += 2 * g->row, v += p->width) {
     for (int j = 0; j < p->width; j++) {
-      n[j] = sqrt(v[i * p->width + j]);
-      if (n[j] < least) n[j] = 0;
-      inverse[j] = n[j] > 0 ? root / n[j] : 0;
+      const double size = sqrt(v[j]), inside = size < least ? 1 : size, reciprocal = root / inside;
+      n[j] = (real)(size < least ? 0 : size);
+      inverse[j] = (real)(size < least ? 0 : reciprocal);
     }
     place_row(g, p->width, n, out);
     place_row(g, p->width, inverse, out + g->row);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kernels/packing.h"
+#include "kernels/program.h"
 #include "tests/support_kernel.h"
 
 typedef struct network_case {
@@ -314,6 +315,22 @@ Test(properties, lap_weights_by_enumeration) {
           cr_expect_eq(ntk_lap_weight(i, k, n, c), zero, "w_%d(%d, %d), c = %d", n, i, k, c);
           cr_expect_eq(ntk_lap_weight_circular(i, k, n, c), circular, "circular w_%d(%d, %d), c = %d", n, i, k, c);
         }
+}
+
+/* Entries i and i + 1 of a tile axis belong together where both have the same offset i' - i. */
+Test(properties, connections_by_enumeration) {
+  for (int n = 1; n <= NTK_MAX_SIDE; n++)
+    for (int a = 0; a < n; a++) {
+      uint64_t connections = 0;
+      for (int i = 0; i + 1 < n; i++) {
+        const uint64_t same = (i + a) % n - i == (i + 1 + a) % n - (i + 1);
+        connections |= same << i;
+        cr_assert_eq(ntk_axis_connected(i, n, a), same, "entry %d of %d, offset %d", i, n, a);
+      }
+      cr_expect_eq(ntk_axis_connections(n, a), connections, "axis of %d, offset %d", n, a);
+      cr_expect_eq(ntk_axis_connected(-1, n, a), 0);
+      cr_expect_eq(ntk_axis_connected(n - 1, n, a), 0);
+    }
 }
 
 Test(properties, lap_between_flatten_and_gap) {
