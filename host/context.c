@@ -1,6 +1,7 @@
 #include "host/context.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,7 +25,7 @@ ntk_status ntk_context_create(ntk_context **out) {
   context->memory = default_memory;
   context->backend = ntk_backend_find("auto");
   *out = context;
-  return NTK_OK;
+  return ntk_context_set_device(context, "auto");
 }
 
 void ntk_context_free(ntk_context *context) { free(context); }
@@ -69,6 +70,64 @@ const char *ntk_context_isa(const ntk_context *context) { return ntk_context_bac
 
 const ntk_backend *ntk_context_backend(const ntk_context *context) {
   return context ? context->backend : ntk_backend_find("auto");
+}
+
+/* Takes the devices of "N,M,..." or, with an empty text, all. */
+static ntk_status choose_devices(ntk_context *context, const char *text, int count) {
+  int chosen = 0;
+  if (!*text)
+    for (; chosen < count; chosen++) context->devices[chosen] = chosen;
+  for (const char *at = text; *at;) {
+    char *end;
+    const long id = strtol(at, &end, 10);
+    if (end == at || (*end != ',' && *end) || (*end == ',' && !end[1]))
+      return ntk_fail(NTK_ERROR_ARGUMENT, "bad device list '%s': write cuda:0 or cuda:0,1", text);
+    if (id < 0 || id >= count)
+      return ntk_fail(NTK_ERROR_DEVICE, "there is no CUDA device %ld: this machine has %d, counted from 0", id, count);
+    for (int k = 0; k < chosen; k++)
+      if (context->devices[k] == id) return ntk_fail(NTK_ERROR_ARGUMENT, "CUDA device %ld is named twice", id);
+    context->devices[chosen++] = (int)id;
+    at = *end ? end + 1 : end;
+  }
+  context->device_count = chosen;
+  size_t length = (size_t)snprintf(context->device_text, sizeof context->device_text, "cuda:");
+  for (int k = 0; k < chosen && length < sizeof context->device_text; k++)
+    length += (size_t)snprintf(context->device_text + length, sizeof context->device_text - length, "%s%d",
+                               k ? "," : "", context->devices[k]);
+  return NTK_OK;
+}
+
+ntk_status ntk_context_set_device(ntk_context *context, const char *device) {
+  if (!context || !device) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_context_set_device: a NULL pointer");
+  const bool automatic = strcmp(device, "auto") == 0, cuda = strncmp(device, "cuda", 4) == 0;
+  if (!automatic && strcmp(device, "cpu") != 0 &&
+      (!cuda || (device[4] && device[4] != ':') || !strcmp(device, "cuda:")))
+    return ntk_fail(NTK_ERROR_ARGUMENT, "unknown device '%s': use auto, cpu, cuda, or cuda:N[,M...]", device);
+  const char *problem = NULL;
+  const int count = automatic || cuda ? ntk_cuda_device_count(&problem) : 0;
+  context->device_count = 0, context->insist = cuda;
+  snprintf(context->device_text, sizeof context->device_text, "cpu");
+  if (cuda && !ntk_cuda_built())
+    return ntk_fail(NTK_ERROR_DEVICE, "this build has no CUDA: rebuild with nvcc installed, or use --device cpu");
+  if (cuda && count == 0)
+    return ntk_fail(NTK_ERROR_DEVICE, "%s: use --device cpu", problem ? problem : "this machine has no CUDA device");
+  if (count > 0) return choose_devices(context, cuda && device[4] ? device + 5 : "", count);
+  return NTK_OK;
+}
+
+const char *ntk_context_device(const ntk_context *context) {
+  return context && context->device_count > 0 ? context->device_text : "cpu";
+}
+
+const char *ntk_context_device_problem(const ntk_context *context) {
+  const char *problem = NULL;
+  if (!context || context->device_count > 0) return NULL;
+  ntk_cuda_device_count(&problem);
+  return problem;
+}
+
+bool ntk_context_uses_cuda(const ntk_context *context, const ntk_plan *plan) {
+  return context && context->device_count > 0 && ntk_cuda_computes(plan);
 }
 
 void ntk_context_set_progress(ntk_context *context, ntk_progress_fn callback, void *user) {

@@ -6,11 +6,16 @@
 #include <stdatomic.h>
 
 #include "host/backend/backend.h"
+#include "host/cuda/device.h"
 
 struct ntk_context {
   int threads; /* 0: all cores */
   uint64_t memory;
   const ntk_backend *backend;
+  int devices[NTK_CUDA_MOST_DEVICES]; /* CUDA devices to use; device_count 0: the CPU */
+  int device_count;
+  int insist;           /* the user named CUDA: what it cannot compute is an error */
+  char device_text[64]; /* "cpu", "cuda:0,1" */
   ntk_progress_fn progress;
   void *progress_user;
   atomic_int cancelled;
@@ -21,5 +26,8 @@ int ntk_cores(void);
 
 /* The backend of a context; NULL means the best one. */
 const ntk_backend *ntk_context_backend(const ntk_context *context);
+
+/* Whether CUDA devices compute this plan. */
+bool ntk_context_uses_cuda(const ntk_context *context, const ntk_plan *plan);
 
 #endif

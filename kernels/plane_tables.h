@@ -256,18 +256,22 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
   double scale = ldexp(1, -head->exponent);
 
   memset(v, 0, area * sizeof *v);
-  for (int c = 0; c < p->channels; c++)
-    for (size_t k = 0; k < area; k++) {
+  for (int row = 0; row < p->channels * p->height; row++) {
+    const size_t first = (size_t)row * p->width;
+    double *const squares = v + first % area;
+    real values[NTK_MAX_SIDE];
+    for (int j = 0; j < p->width; j++) {
       /* the kernels see the rounded pixel, so the normalisers must too */
-      real value = (real)(pixels[c * area + k] * scale);
-      v[k] += (double)value * (double)value;
-      if (exact) exact[c * area + k] = (double)value;
-      int i = (int)(k / p->width), j = (int)(k % p->width);
-      if (g.few)
-        out[((size_t)c * p->height + i) * g.row + lane_of(&g, j)] = value;
-      else
-        out[c * area + k] = value;
+      values[j] = (real)(pixels[first + j] * scale);
+      squares[j] += (double)values[j] * (double)values[j];
     }
+    if (exact)
+      for (int j = 0; j < p->width; j++) exact[first + j] = (double)values[j];
+    if (g.few)
+      place_row(&g, p->width, values, out + (size_t)row * g.row);
+    else
+      memcpy(out + first, values, (size_t)p->width * sizeof *values);
+  }
 
   real *norms = out + pixel_reals(p, &g);
   for (int l = 0; l < p->layer_count; l++) {

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "host/context.h"
+#include "host/cuda/device.h"
 #include "host/gram/worker.h"
 #include "host/regress/blas.h"
 #include "host/status.h"
@@ -18,8 +19,18 @@
 static const uint64_t reserved_memory = 48ull << 20;
 static const double tile_seconds = 2; /* about this long a tile may take: what a kill loses */
 
+/* Which workers a job gets. */
+typedef struct crew {
+  const ntk_worker_ops *ops;
+  int workers;
+  double rate;     /* entry-layers per second of one, roughly */
+  int64_t largest; /* tile */
+} crew;
+
 typedef struct team {
   ntk_worker_shared shared;
+  const ntk_worker_ops *ops;
+  int started; /* workers */
   ntk_tiles_job *job;
   int64_t tile_rows, tile_columns;
   bool symmetric;
@@ -54,46 +65,53 @@ static int64_t tile_pairs(const team *t, int64_t row, int64_t column) {
   return rows * (columns < job->tile ? columns : job->tile);
 }
 
-/* The longest tile that does not leave threads idle at the end: 32 tiles a thread, or down to 4 where preparing the
- * images of so many tiles would take more than 1 % of the time, and for vectors, whose GEMMs want long tiles. */
+static crew choose_crew(const ntk_context *context, const ntk_plan *plan) {
+  if (ntk_context_uses_cuda(context, plan)) return (crew){&ntk_cuda_worker_ops, 2 * context->device_count, 2e11, 1024};
+  const double rate = ntk_context_backend(context)->entry_layers_per_second;
+  return (crew){&ntk_cpu_worker_ops, ntk_context_threads(context), rate, plan->connected ? 1024 : 512};
+}
+
+/* The longest tile that does not leave threads idle at the end: 32 tiles a thread, or down to 4 (1 for a single thread)
+ * where preparing the images of so many tiles would take more than 1 % of the time, and for vectors, whose GEMMs want
+ * long tiles. */
 static double fair_tile(const ntk_plan *plan, const ntk_tiles_job *job, int threads, double pair_seconds) {
   double shares = (double)total_pairs(job) / threads;
   if (plan->connected) return sqrt(shares / 4);
   double area = (double)plan->shape.height * (double)plan->shape.width;
   double prepare_seconds = area * (2.5e-9 * plan->activation_layers + 3e-8);
   double tile = 200 * prepare_seconds / pair_seconds;
-  return fmin(fmax(tile, sqrt(shares / 32)), sqrt(shares / 4));
+  return fmin(fmax(tile, sqrt(shares / 32)), sqrt(shares / (threads > 1 ? 4 : 1)));
 }
 
 ntk_status ntk_tiles_choose(const ntk_context *context, const ntk_plan *plan, ntk_tiles_job *job) {
   const ntk_backend *backend = ntk_context_backend(context);
-  int threads = ntk_context_threads(context);
+  const crew c = choose_crew(context, plan);
+  const int threads = c.workers;
   uint64_t budget = ntk_context_memory(context), each;
   budget = budget > 2 * reserved_memory ? budget - reserved_memory : budget / 2;
   each = budget / (uint64_t)threads;
   int64_t tile = job->tile, longest = job->rows.count > job->columns.count ? job->rows.count : job->columns.count;
   if (tile > longest) tile = longest;
   if (tile <= 0) {
-    double seconds = (double)plan->entries * plan->activation_layers / backend->entry_layers_per_second + 2e-8;
+    double seconds = (double)plan->entries * plan->activation_layers / c.rate + 2e-8;
     double pairs = tile_seconds / seconds; /* per tile */
     tile = (int64_t)sqrt(pairs);
-    int64_t largest = plan->connected ? 1024 : 448;
-    if (tile > largest) tile = largest;
+    if (tile > c.largest) tile = c.largest;
     double fair = fair_tile(plan, job, threads, seconds);
     if (!job->diagonal && (double)tile > fair) tile = (int64_t)fair;
-    if (job->diagonal) tile = job->rows.count / (4 * threads);
-    while (tile > 1 && ntk_worker_bytes(plan, backend, tile) > each) tile -= (tile + 7) / 8;
+    if (job->diagonal) tile = job->rows.count / (4 * threads) < c.largest ? job->rows.count / (4 * threads) : c.largest;
+    while (tile > 1 && c.ops->bytes(plan, backend, tile) > each) tile -= (tile + 7) / 8;
     if (tile < 1) tile = 1;
     if (tile > 8) tile -= tile % 8;
   }
-  if (ntk_worker_bytes(plan, backend, tile) > each)
+  if (c.ops->bytes(plan, backend, tile) > each)
     return ntk_fail(
         NTK_ERROR_MEMORY,
         "tiles of %lld x %lld need %llu MiB in each of %d threads, the budget leaves %llu MiB: raise --memory "
         "to %llu MiB, or use fewer threads or smaller tiles",
-        (long long)tile, (long long)tile, (unsigned long long)(ntk_worker_bytes(plan, backend, tile) >> 20) + 1,
-        threads, (unsigned long long)(each >> 20),
-        (unsigned long long)(((ntk_worker_bytes(plan, backend, tile) * (uint64_t)threads + 2 * reserved_memory) >> 20) +
+        (long long)tile, (long long)tile, (unsigned long long)(c.ops->bytes(plan, backend, tile) >> 20) + 1, threads,
+        (unsigned long long)(each >> 20),
+        (unsigned long long)(((c.ops->bytes(plan, backend, tile) * (uint64_t)threads + 2 * reserved_memory) >> 20) +
                              1));
   job->tile = tile;
   return NTK_OK;
@@ -125,7 +143,7 @@ static void note_failure(team *t, ntk_status status) {
   atomic_store(&t->shared.stop, 1);
 }
 
-static ntk_status work(team *t, ntk_worker *worker) {
+static ntk_status work(team *t, void *worker) {
   ntk_tiles_job *job = t->job;
   for (;;) {
     int64_t row, column, rows, columns;
@@ -134,7 +152,7 @@ static ntk_status work(team *t, ntk_worker *worker) {
     bool more = next_tile(t, &row, &column);
     pthread_mutex_unlock(&t->lock);
     if (!more) return NTK_OK;
-    NTK_TRY(ntk_worker_tile(worker, row, column, &rows, &columns, &values));
+    NTK_TRY(t->ops->tile(worker, row, column, &rows, &columns, &values));
     NTK_TRY(job->sink.write(job->sink.user, row, column, rows, columns, values));
     pthread_mutex_lock(&t->lock);
     job->pairs_done += tile_pairs(t, row, column);
@@ -144,11 +162,14 @@ static ntk_status work(team *t, ntk_worker *worker) {
 
 static void *worker_main(void *argument) {
   team *t = argument;
-  ntk_worker *worker = NULL;
-  ntk_status status = ntk_worker_create(&t->shared, t->job->tile, &worker);
+  void *worker = NULL;
+  pthread_mutex_lock(&t->lock);
+  const int index = t->started++;
+  pthread_mutex_unlock(&t->lock);
+  ntk_status status = t->ops->create(&t->shared, index, t->job->tile, &worker);
   if (status == NTK_OK) status = work(t, worker);
   if (status != NTK_OK) note_failure(t, status);
-  ntk_worker_free(worker);
+  t->ops->free(worker);
   pthread_mutex_lock(&t->lock);
   t->running--;
   pthread_cond_signal(&t->finished);
@@ -170,7 +191,7 @@ static void report(const ntk_context *context, const ntk_plan *plan, const team 
 
 /* Starts the workers, reports about ten times a second until all have stopped. */
 static ntk_status run_team(ntk_context *context, const ntk_plan *plan, team *t, double started) {
-  int threads = ntk_context_threads(context), count = 0;
+  int threads = choose_crew(context, plan).workers, count = 0;
   pthread_t *ids = calloc((size_t)threads, sizeof *ids);
   if (!ids) return ntk_fail(NTK_ERROR_MEMORY, "no memory for %d threads", threads);
   for (; count < threads; count++) {
@@ -206,11 +227,16 @@ static ntk_status run_team(ntk_context *context, const ntk_plan *plan, team *t, 
 
 ntk_status ntk_tiles_run(ntk_context *context, const ntk_plan *plan, ntk_tiles_job *job) {
   double started = now();
+  if (context && context->insist && !ntk_cuda_computes(plan))
+    return ntk_fail(NTK_ERROR_UNSUPPORTED, "CUDA does not compute %s yet: use --device cpu (or auto)",
+                    plan->connected ? "fully connected networks" : "inputs of so many channels");
   if (job->tile <= 0) NTK_TRY(ntk_tiles_choose(context, plan, job));
   team t = {.job = job, .symmetric = job->columns.count == 0};
   t.shared.plan = plan;
   t.shared.backend = ntk_context_backend(context);
   t.shared.job = job;
+  t.ops = choose_crew(context, plan).ops;
+  if (context) t.shared.devices = context->devices, t.shared.device_count = context->device_count;
   t.shared.cancelled = context ? &context->cancelled : NULL;
   t.tile_rows = ceil_div(job->rows.count, job->tile);
   t.tile_columns = job->diagonal ? 1 : t.symmetric ? t.tile_rows : ceil_div(job->columns.count, job->tile);

@@ -10,14 +10,9 @@
 
 #include "host/status.h"
 
-/* Estimated relative error of an NTK value from which a float32 pair is recomputed in float64, for shallow networks;
- * deep ones (3e-6 over the number of ReLUs) need more care, since the errors of layers add up in S (docs/accuracy.md).
- */
-static const double recompute_above = 4e-7;
-
 /* A tile is computed BLOCK columns at a time, whose images are prepared just before and whose tables stay in the L3
  * cache, against a few rows at a time, whose tables stay in L2 (near_rows). */
-enum { BLOCK = 24, GEMM_BLOCK = 64 };
+enum { BLOCK = 32, GEMM_BLOCK = 64 };
 
 /* Prepared images of one side of a tile. */
 typedef struct image_side {
@@ -35,7 +30,7 @@ typedef struct exact_image {
   int64_t index;
 } exact_image;
 
-struct ntk_worker {
+typedef struct cpu_worker {
   ntk_worker_shared *shared;
   int64_t tile, stride; /* stride: tile rounded up to GEMM_BLOCK */
   image_side x, z;
@@ -48,7 +43,7 @@ struct ntk_worker {
   /* float64 second opinion, allocated when first needed */
   exact_image exact_x[BLOCK], exact_z[BLOCK];
   void *exact_scratch, *exact_products;
-};
+} cpu_worker;
 
 size_t ntk_plan_input_size(const ntk_plan *plan) {
   ntk_shape shape = plan->shape;
@@ -73,7 +68,7 @@ static int64_t padded(int64_t tile) { return (tile + GEMM_BLOCK - 1) / GEMM_BLOC
 /* Images of a block's side. */
 static int64_t block_images(int64_t tile) { return tile < BLOCK ? tile : BLOCK; }
 
-uint64_t ntk_worker_bytes(const ntk_plan *plan, const ntk_backend *backend, int64_t tile) {
+static uint64_t worker_bytes(const ntk_plan *plan, const ntk_backend *backend, int64_t tile) {
   uint64_t t = (uint64_t)tile, stride = (uint64_t)padded(tile), input = ntk_plan_input_size(plan);
   uint64_t bytes = t * t * plan->output_count * sizeof(double) + input * sizeof(double);
   if (plan->connected)
@@ -108,7 +103,7 @@ static ntk_status no_memory(void) {
   return ntk_fail(NTK_ERROR_MEMORY, "no memory for a tile: lower --memory, --threads or --tile");
 }
 
-static bool create_side(ntk_worker *w, image_side *side, int64_t count) {
+static bool create_side(cpu_worker *w, image_side *side, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
   if (plan->connected) {
     side->rows = take((size_t)w->stride * ntk_plan_input_size(plan) * sizeof(double));
@@ -120,9 +115,23 @@ static bool create_side(ntk_worker *w, image_side *side, int64_t count) {
   return side->images != NULL;
 }
 
-ntk_status ntk_worker_create(ntk_worker_shared *shared, int64_t tile, ntk_worker **out) {
+static void free_worker(void *worker) {
+  cpu_worker *w = worker;
+  if (!w) return;
+  if (w->values)
+    for (size_t k = 0; k < w->shared->plan->output_count; k++) free(w->values[k]);
+  free(w->x.images), free(w->x.rows), free(w->x.norms), free(w->z.images), free(w->z.rows), free(w->z.norms);
+  free(w->pixels), free(w->scratch), free(w->products), free(w->sums), free(w->one), free(w->values);
+  free(w->fc_products), free(w->fc_s), free(w->fc_t);
+  for (int k = 0; k < BLOCK; k++) free(w->exact_x[k].image), free(w->exact_z[k].image);
+  free(w->exact_scratch), free(w->exact_products);
+  free(w);
+}
+
+static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t tile, void **out) {
   const ntk_plan *plan = shared->plan;
-  ntk_worker *w = calloc(1, sizeof *w);
+  cpu_worker *w = calloc(1, sizeof *w);
+  (void)index;
   if (!w) return no_memory();
   *out = w;
   w->shared = shared, w->tile = tile, w->stride = padded(tile);
@@ -148,18 +157,6 @@ ntk_status ntk_worker_create(ntk_worker_shared *shared, int64_t tile, ntk_worker
   return ok ? NTK_OK : no_memory();
 }
 
-void ntk_worker_free(ntk_worker *w) {
-  if (!w) return;
-  if (w->values)
-    for (size_t k = 0; k < w->shared->plan->output_count; k++) free(w->values[k]);
-  free(w->x.images), free(w->x.rows), free(w->x.norms), free(w->z.images), free(w->z.rows), free(w->z.norms);
-  free(w->pixels), free(w->scratch), free(w->products), free(w->sums), free(w->one), free(w->values);
-  free(w->fc_products), free(w->fc_s), free(w->fc_t);
-  for (int k = 0; k < BLOCK; k++) free(w->exact_x[k].image), free(w->exact_z[k].image);
-  free(w->exact_scratch), free(w->exact_products);
-  free(w);
-}
-
 ntk_status ntk_inputs_read(const ntk_inputs *source, const ntk_plan *plan, int64_t first, int64_t count, double *out) {
   size_t size = ntk_plan_input_size(plan) * (size_t)count;
   if (source->dataset) {
@@ -174,22 +171,15 @@ ntk_status ntk_inputs_read(const ntk_inputs *source, const ntk_plan *plan, int64
   return NTK_OK;
 }
 
-static bool stopped(const ntk_worker *w) {
-  return atomic_load_explicit(&w->shared->stop, memory_order_relaxed) ||
-         (w->shared->cancelled && atomic_load_explicit(w->shared->cancelled, memory_order_relaxed));
-}
-
-static ntk_status interrupted(void) { return ntk_fail(NTK_ERROR_INTERRUPTED, "interrupted"); }
-
 /* ---- plane engine ---- */
 
-static ntk_status prepare_images(ntk_worker *w, image_side *side, int64_t first, int64_t count) {
+static ntk_status prepare_images(cpu_worker *w, image_side *side, int64_t first, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_plane_ops *ops = plane_ops(plan, w->shared->backend);
   if (side->count == count && side->first == first) return NTK_OK;
   side->count = 0;
   for (int64_t k = 0; k < count; k++) {
-    if (stopped(w)) return interrupted();
+    if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
     NTK_TRY(ntk_inputs_read(side->source, plan, first + k, 1, w->pixels));
     ops->prepare(&plan->program, w->pixels, side->images + (size_t)k * side->bytes, w->scratch);
   }
@@ -208,7 +198,7 @@ static void input_products(const ntk_plan *plan, const ntk_plane_ops *ops, const
 }
 
 /* The pair in float64, whatever the plan's precision. */
-static ntk_status prepare_exact(ntk_worker *w, const ntk_inputs *source, int64_t index, exact_image *out) {
+static ntk_status prepare_exact(cpu_worker *w, const ntk_inputs *source, int64_t index, exact_image *out) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_plane_ops *ops = w->shared->backend->plane_f64;
   if (out->image && out->index == index) return NTK_OK;
@@ -221,7 +211,7 @@ static ntk_status prepare_exact(ntk_worker *w, const ntk_inputs *source, int64_t
 }
 
 /* A pair once more in float64. */
-static ntk_status exact_pair(ntk_worker *w, int64_t i, int64_t j) {
+static ntk_status exact_pair(cpu_worker *w, int64_t i, int64_t j) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_program *program = &plan->program;
   const ntk_plane_ops *ops = w->shared->backend->plane_f64;
@@ -241,22 +231,15 @@ static ntk_status exact_pair(ntk_worker *w, int64_t i, int64_t j) {
 }
 
 /* Pair (i, j) of the matrix into place `at` of the values. */
-static ntk_status plane_pair(ntk_worker *w, const image_side *columns, int64_t i, int64_t j, size_t at) {
+static ntk_status plane_pair(cpu_worker *w, const image_side *columns, int64_t i, int64_t j, size_t at) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_plane_ops *ops = plane_ops(plan, w->shared->backend);
   const char *x = w->x.images + (size_t)(i - w->x.first) * w->x.bytes;
   const char *z = columns->images + (size_t)(j - columns->first) * columns->bytes;
   if (many_channels(plan)) input_products(plan, ops, x, z, w->products);
   double risk = ops->pair(&plan->program, x, z, w->products, w->scratch, w->sums);
-  if (risk > fmin(recompute_above, 3e-6 / plan->activation_layers)) NTK_TRY(exact_pair(w, i, j));
-  ntk_plan_finish(plan, w->sums, w->one);
-  for (size_t k = 0; k < plan->output_count; k++) {
-    if (!isfinite(w->one[k]))
-      return ntk_fail(NTK_ERROR_DATA, "the kernel of inputs %lld and %lld is not finite: scale the data or the weights",
-                      (long long)i, (long long)j);
-    w->values[k][at] = w->one[k];
-  }
-  return NTK_OK;
+  if (risk > ntk_risk_limit(plan)) NTK_TRY(exact_pair(w, i, j));
+  return ntk_value_store(plan, w->sums, w->one, w->values, at, i, j);
 }
 
 /* Rows whose prepared images take about half of a common L2 cache (1 MiB), so that the other half streams columns. */
@@ -266,12 +249,12 @@ static int64_t near_rows(const image_side *side) {
 }
 
 /* The pairs of rows [i0, i1) and columns [j0, j1) of a tile whose first column is image z0. */
-static ntk_status plane_block(ntk_worker *w, const image_side *z, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
+static ntk_status plane_block(cpu_worker *w, const image_side *z, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                               int64_t z0, int64_t columns, bool triangle) {
   for (int64_t j = j0; j < j1; j++) {
     const int64_t end = triangle && j + 1 < i1 ? j + 1 : i1;
     for (int64_t i = i0; i < end; i++) {
-      if (stopped(w)) return interrupted();
+      if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
       NTK_TRY(plane_pair(w, z, w->x.first + i, z0 + j, (size_t)(i * columns + j)));
     }
     if (end > i0) atomic_fetch_add(&w->shared->pairs, end - i0);
@@ -279,7 +262,7 @@ static ntk_status plane_block(ntk_worker *w, const image_side *z, int64_t i0, in
   return NTK_OK;
 }
 
-static ntk_status plane_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool triangle) {
+static ntk_status plane_tile(cpu_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool triangle) {
   const image_side *z = triangle ? &w->x : &w->z;
   const int64_t near = near_rows(&w->x);
   NTK_TRY(prepare_images(w, &w->x, i0, rows));
@@ -292,10 +275,10 @@ static ntk_status plane_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_t j0
   return NTK_OK;
 }
 
-static ntk_status plane_diagonal(ntk_worker *w, int64_t i0, int64_t rows) {
+static ntk_status plane_diagonal(cpu_worker *w, int64_t i0, int64_t rows) {
   image_side *z = w->z.source == w->x.source ? &w->x : &w->z;
   for (int64_t i = i0; i < i0 + rows; i++) {
-    if (stopped(w)) return interrupted();
+    if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
     NTK_TRY(prepare_images(w, &w->x, i, 1));
     NTK_TRY(prepare_images(w, z, i, 1));
     NTK_TRY(plane_pair(w, z, i, i, (size_t)(i - i0)));
@@ -313,7 +296,7 @@ static void gemm_block(const double *x, const double *z, int d, double *out, int
               (int)stride);
 }
 
-static ntk_status prepare_rows(ntk_worker *w, image_side *side, int64_t first, int64_t count) {
+static ntk_status prepare_rows(cpu_worker *w, image_side *side, int64_t first, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
   size_t d = ntk_plan_input_size(plan);
   if (side->count == count && side->first == first) return NTK_OK;
@@ -340,20 +323,20 @@ static ntk_status prepare_rows(ntk_worker *w, image_side *side, int64_t first, i
 }
 
 /* Rows [ib, ib + GEMM_BLOCK) against all columns. */
-static void block_products(ntk_worker *w, int64_t ib, int64_t columns) {
+static void block_products(cpu_worker *w, int64_t ib, int64_t columns) {
   int64_t d = (int64_t)ntk_plan_input_size(w->shared->plan);
   for (int64_t jb = 0; jb < columns; jb += GEMM_BLOCK)
     gemm_block(w->x.rows + ib * d, w->z.rows + jb * d, (int)d, w->fc_products + jb, w->stride);
 }
 
-static ntk_status connected_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool diagonal) {
+static ntk_status connected_tile(cpu_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool diagonal) {
   const ntk_plan *plan = w->shared->plan;
   size_t stride = (size_t)w->stride, norms = 2 * (size_t)plan->fc.norm_count, taps = (size_t)plan->program.tap_count;
   NTK_TRY(prepare_rows(w, &w->x, i0, rows));
   NTK_TRY(prepare_rows(w, &w->z, j0, columns));
   double x_norms[norms + 1];
   for (int64_t i = 0; i < rows; i++) {
-    if (stopped(w)) return interrupted();
+    if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
     if (i % GEMM_BLOCK == 0) block_products(w, i, columns);
     for (size_t l = 0; l < norms; l++) x_norms[l] = w->x.norms[l * stride + (size_t)i];
     w->shared->backend->fc_row(&plan->fc, w->fc_products + (i % GEMM_BLOCK) * (int64_t)stride, x_norms, w->z.norms,
@@ -361,14 +344,8 @@ static ntk_status connected_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_
     for (int64_t j = diagonal ? i : 0; j < (diagonal ? i + 1 : columns); j++) {
       for (size_t t = 0; t < taps; t++)
         w->sums[2 * t] = w->fc_t[t * stride + (size_t)j], w->sums[2 * t + 1] = w->fc_s[t * stride + (size_t)j];
-      ntk_plan_finish(plan, w->sums, w->one);
-      for (size_t k = 0; k < plan->output_count; k++) {
-        if (!isfinite(w->one[k]))
-          return ntk_fail(NTK_ERROR_DATA,
-                          "the kernel of inputs %lld and %lld is not finite: scale the data or the weights",
-                          (long long)(i0 + i), (long long)(j0 + j));
-        w->values[k][diagonal ? i : i * columns + j] = w->one[k];
-      }
+      NTK_TRY(
+          ntk_value_store(plan, w->sums, w->one, w->values, (size_t)(diagonal ? i : i * columns + j), i0 + i, j0 + j));
     }
     atomic_fetch_add(&w->shared->pairs, diagonal ? 1 : i0 == j0 && w->x.source == w->z.source ? columns - i : columns);
   }
@@ -377,15 +354,9 @@ static ntk_status connected_tile(ntk_worker *w, int64_t i0, int64_t rows, int64_
 
 /* ---- a tile ---- */
 
-/* Copies the upper triangle of a square tile to the lower one: symmetric to the last bit. */
-static void mirror(ntk_worker *w, int64_t n) {
-  for (size_t k = 0; k < w->shared->plan->output_count; k++)
-    for (int64_t i = 0; i < n; i++)
-      for (int64_t j = 0; j < i; j++) w->values[k][i * n + j] = w->values[k][j * n + i];
-}
-
-ntk_status ntk_worker_tile(ntk_worker *w, int64_t tile_row, int64_t tile_column, int64_t *rows, int64_t *columns,
+static ntk_status run_tile(void *worker, int64_t tile_row, int64_t tile_column, int64_t *rows, int64_t *columns,
                            const double *const **values) {
+  cpu_worker *w = worker;
   const ntk_tiles_job *job = w->shared->job;
   int64_t i0 = tile_row * w->tile, j0 = tile_column * w->tile;
   bool symmetric = job->columns.count == 0, triangle = symmetric && tile_row == tile_column;
@@ -397,8 +368,10 @@ ntk_status ntk_worker_tile(ntk_worker *w, int64_t tile_row, int64_t tile_column,
     *columns = w->z.source->count - j0 < w->tile ? w->z.source->count - j0 : w->tile;
     NTK_TRY(w->shared->plan->connected ? connected_tile(w, i0, *rows, j0, *columns, false)
                                        : plane_tile(w, i0, *rows, j0, *columns, triangle));
-    if (triangle) mirror(w, *rows);
+    if (triangle) ntk_values_mirror(w->shared->plan, w->values, *rows);
   }
   *values = (const double *const *)w->values;
   return NTK_OK;
 }
+
+const ntk_worker_ops ntk_cpu_worker_ops = {worker_bytes, create_worker, free_worker, run_tile};

@@ -61,6 +61,19 @@ NTK_API ntk_status ntk_context_set_isa(ntk_context *context, const char *isa);
 /** The instruction set that computations will use: "avx512", "avx2" or "baseline". Static storage. */
 NTK_API const char *ntk_context_isa(const ntk_context *context);
 
+/** Chooses where kernels are computed.
+ *  @param device "auto" (all visible CUDA devices, else the CPU; the default), "cpu", "cuda" (all of them) or
+ *         "cuda:N[,M...]" (these, counted from 0). What CUDA does not compute yet (fully connected networks, inputs of
+ *         many channels) is computed by the CPU with "auto" and refused with "cuda".
+ *  @return NTK_OK, NTK_ERROR_ARGUMENT (bad text), NTK_ERROR_DEVICE (no such device, or a build without CUDA). */
+NTK_API ntk_status ntk_context_set_device(ntk_context *context, const char *device);
+
+/** Where computations will run: "cpu", or e.g. "cuda:0,1". Valid until the next ntk_context_set_device. */
+NTK_API const char *ntk_context_device(const ntk_context *context);
+
+/** NULL, or what keeps CUDA devices that this machine seems to have from being used. Static storage. */
+NTK_API const char *ntk_context_device_problem(const ntk_context *context);
+
 /** Installs a progress callback; NULL removes it. */
 NTK_API void ntk_context_set_progress(ntk_context *context, ntk_progress_fn callback, void *user);
 

@@ -1,0 +1,38 @@
+/* Internal: the CUDA devices of this machine. A build without CUDA has none (none.c). */
+#ifndef NTK_HOST_CUDA_DEVICE_H
+#define NTK_HOST_CUDA_DEVICE_H
+
+#include <ntk/status.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "host/gram/worker.h"
+
+enum { NTK_CUDA_MOST_DEVICES = 16 };
+
+typedef struct ntk_cuda_device {
+  int id;
+  char name[128];
+  int major, minor; /* compute capability */
+  int multiprocessors;
+  uint64_t memory;     /* bytes */
+  size_t shared_bytes; /* that one block may have */
+} ntk_cuda_device;
+
+/* Number of visible devices, at most NTK_CUDA_MOST_DEVICES. With 0, *problem is NULL where there simply is no device
+ * (or no CUDA in this build), else static text that says what is wrong with those that there are. */
+int ntk_cuda_device_count(const char **problem);
+
+/* 1 in a build with CUDA. */
+int ntk_cuda_built(void);
+
+/* NTK_OK, NTK_ERROR_DEVICE. */
+ntk_status ntk_cuda_device_describe(int id, ntk_cuda_device *out);
+
+/* Whether the CUDA workers compute such plans. */
+bool ntk_cuda_computes(const ntk_plan *plan);
+
+/* Workers of CUDA devices: index k serves the context's device k modulo their number. */
+extern const ntk_worker_ops ntk_cuda_worker_ops;
+
+#endif

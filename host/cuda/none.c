@@ -1,0 +1,22 @@
+/* A build without CUDA. */
+#include "host/cuda/device.h"
+#include "host/status.h"
+
+int ntk_cuda_device_count(const char **problem) {
+  *problem = NULL;
+  return 0;
+}
+
+int ntk_cuda_built(void) { return 0; }
+
+bool ntk_cuda_computes(const ntk_plan *plan) {
+  (void)plan;
+  return false;
+}
+
+ntk_status ntk_cuda_device_describe(int id, ntk_cuda_device *out) {
+  (void)out;
+  return ntk_fail(NTK_ERROR_DEVICE, "there is no CUDA device %d: this build has no CUDA", id);
+}
+
+const ntk_worker_ops ntk_cuda_worker_ops = {0};
