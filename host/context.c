@@ -90,6 +90,9 @@ static ntk_status choose_devices(ntk_context *context, const char *text, int cou
     at = *end ? end + 1 : end;
   }
   context->device_count = chosen;
+  ntk_cuda_device first;
+  NTK_TRY(ntk_cuda_device_describe(context->devices[0], &first));
+  snprintf(context->engine, sizeof context->engine, "cuda sm_%d%d", first.major % 100, first.minor % 10);
   size_t length = (size_t)snprintf(context->device_text, sizeof context->device_text, "cuda:");
   for (int k = 0; k < chosen && length < sizeof context->device_text; k++)
     length += (size_t)snprintf(context->device_text + length, sizeof context->device_text - length, "%s%d",
@@ -124,6 +127,10 @@ const char *ntk_context_device_problem(const ntk_context *context) {
   if (!context || context->device_count > 0) return NULL;
   ntk_cuda_device_count(&problem);
   return problem;
+}
+
+const char *ntk_context_engine(const ntk_context *context, const ntk_plan *plan) {
+  return ntk_context_uses_cuda(context, plan) ? context->engine : ntk_context_isa(context);
 }
 
 bool ntk_context_uses_cuda(const ntk_context *context, const ntk_plan *plan) {

@@ -25,6 +25,23 @@ static const char *cpu_name(void) {
   return name;
 }
 
+static const char *cuda_devices(void) {
+  static _Thread_local char text[512];
+  const char *problem;
+  const int count = ntk_cuda_device_count(&problem);
+  size_t length = 0;
+  if (!ntk_cuda_built()) return "not built";
+  if (count == 0) return problem ? problem : "no device";
+  for (int k = 0; k < count && length < sizeof text; k++) {
+    ntk_cuda_device device;
+    if (ntk_cuda_device_describe(k, &device) != NTK_OK) continue;
+    length += (size_t)snprintf(text + length, sizeof text - length, "%s%d: %s (sm_%d%d, %d multiprocessors, %.0f GiB)",
+                               k ? "; " : "", k, device.name, device.major, device.minor, device.multiprocessors,
+                               (double)device.memory / (1 << 30));
+  }
+  return text;
+}
+
 ntk_status ntk_system_query(ntk_system_info *info) {
   if (!info) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_system_query: info is NULL");
   long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
@@ -37,7 +54,7 @@ ntk_status ntk_system_query(ntk_system_info *info) {
 #else
     .compiler = "GCC " __VERSION__,
 #endif
-    .cuda = "not built",
+    .cuda = cuda_devices(),
   };
   return NTK_OK;
 }

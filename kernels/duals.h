@@ -10,7 +10,7 @@
 #define NTK_KERNELS_DUALS_H
 
 #include "kernels/duals_poly.h"
-#ifndef __CUDACC__
+#if !defined(__CUDACC__) && !defined(NTK_KERNELS_CUDA_LANES_CUH)
 #include "kernels/lanes.h"
 #endif
 

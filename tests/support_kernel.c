@@ -11,6 +11,7 @@ ntk_context *ntk_test_context(const char *isa) {
   ntk_context *context = NULL;
   cr_assert_eq(ntk_context_create(&context), NTK_OK, "%s", ntk_last_error());
   cr_assert_eq(ntk_context_set_threads(context, 1), NTK_OK);
+  cr_assert_eq(ntk_context_set_device(context, "cpu"), NTK_OK);
   if (ntk_context_set_isa(context, isa) == NTK_OK) return context;
   ntk_context_free(context);
   return NULL;

@@ -12,7 +12,7 @@ enum { NTK_CUDA_MOST_DEVICES = 16 };
 
 typedef struct ntk_cuda_device {
   int id;
-  char name[128];
+  char name[256];
   int major, minor; /* compute capability */
   int multiprocessors;
   uint64_t memory;     /* bytes */

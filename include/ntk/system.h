@@ -21,7 +21,7 @@ typedef struct ntk_system_info {
   const char *isas_built;     /**< Those in this build, e.g. "avx512 avx2 baseline". */
   const char *blas;           /**< The linear-algebra library, e.g. "OpenBLAS 0.3.21 ...". */
   const char *compiler;       /**< The compiler that built the library. */
-  const char *cuda;           /**< "not built" in a CPU-only build, else the CUDA version and devices. */
+  const char *cuda;           /**< "not built" in a CPU-only build, else the devices or why there are none. */
 } ntk_system_info;
 
 /** Fills in the facts. @return NTK_OK, NTK_ERROR_ARGUMENT. */

@@ -6,6 +6,7 @@
 
 typedef struct settings {
   bool quick, json;
+  const char *device;
   int kernel, precision, isa;
   ntk_shape shape;
   int64_t threads;
@@ -122,7 +123,7 @@ static int introduce(job *j, const ntk_system_info *info) {
   static const char *const kernels[] = {"ntk", "nngp", "both"};
   const char *precision = s->precision == NTK_F64 ? "f64" : "f32";
   if (!s->json) {
-    printf("%s, %s, %s, %s, images of %s, best of %d runs\n\n", info->cpu, ntk_context_isa(j->context),
+    printf("%s, %s, %s, %s, images of %s, best of %d runs\n\n", info->cpu, cli_compute_text(j->context),
            kernels[s->kernel], precision, cli_format_shape(s->shape).text, RUNS);
     printf("depth  readout  threads        pairs/s   entry-layers/s\n");
     return CLI_EXIT_OK;
@@ -132,6 +133,7 @@ static int introduce(job *j, const ntk_system_info *info) {
   cli_json_text(&j->json, "version", ntk_version());
   cli_json_text(&j->json, "cpu", info->cpu);
   cli_json_text(&j->json, "isa", ntk_context_isa(j->context));
+  cli_json_text(&j->json, "device", ntk_context_device(j->context));
   cli_json_text(&j->json, "kernel", kernels[s->kernel]);
   cli_json_text(&j->json, "precision", precision);
   cli_json_shape(&j->json, "shape", s->shape);
@@ -144,7 +146,7 @@ static int work(job *j) {
   const settings *s = j->settings;
   size_t values = (size_t)(s->shape.channels * s->shape.height * s->shape.width) * MOST_IMAGES;
   const cli_compute compute = {
-      .threads = s->threads, .memory = 512ull << 20, .isa = s->isa, .progress = CLI_PROGRESS_NONE};
+      .threads = s->threads, .memory = 512ull << 20, .isa = s->isa, .device = s->device, .progress = CLI_PROGRESS_NONE};
   CLI_TRY(cli_compute_open(&compute, &j->context));
   CLI_TRY(cli_check(ntk_system_query(&info)));
   int all = ntk_context_threads(j->context);
@@ -156,7 +158,7 @@ static int work(job *j) {
   fill_images(j->images, values);
   CLI_TRY(introduce(j, &info));
   CLI_TRY(bench_all(j, 1));
-  if (all > 1) CLI_TRY(bench_all(j, all));
+  if (all > 1 && strcmp(ntk_context_device(j->context), "cpu") == 0) CLI_TRY(bench_all(j, all));
   return s->json ? cli_json_print(&j->json) : CLI_EXIT_OK;
 }
 
@@ -179,6 +181,8 @@ static const cli_option options[] = {
     {"shape", "CxHxW", CLI_SHAPE, offsetof(settings, shape), 0, 0, false, "the images; 3x32x32 (default)"},
     {"threads", "N", CLI_INTEGER, offsetof(settings, threads), 0, 1024, false,
      "threads of the second half of the table; 0: all cores (default)"},
+    {"device", "DEV", CLI_TEXT, offsetof(settings, device), 0, 0, false,
+     "auto (default): all CUDA devices, else the CPU; cpu; cuda; or cuda:N[,M...]"},
     {"isa", "auto|avx512|avx2|baseline", CLI_CHOICE, offsetof(settings, isa), 0, 0, false,
      "instruction set of the inner loops; auto (default): the best of this machine"},
     {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false, "print one JSON object and nothing else on stdout"},

@@ -134,6 +134,7 @@ void cli_progress_pause(void);
 /* ---- model.c: the options that say what to compute and with what ---- */
 
 typedef struct cli_compute {
+  const char *device; /* NULL: auto */
   int64_t threads;
   uint64_t memory;
   int isa;
@@ -158,6 +159,9 @@ extern const cli_option cli_model_options[];
 
 int cli_compute_open(const cli_compute *compute, ntk_context **out);
 void cli_compute_close(ntk_context *context);
+
+/* What computes, e.g. "2 threads, avx2" or "cuda:0". */
+const char *cli_compute_text(const ntk_context *context);
 int cli_model_plan(const cli_model *model, ntk_shape shape, ntk_plan **out);
 int cli_model_plan_network(const cli_model *model, const ntk_network *network, ntk_shape shape, ntk_plan **out);
 

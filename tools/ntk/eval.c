@@ -67,10 +67,9 @@ static int name_files(evaluation *e) {
 static void announce(const evaluation *e) {
   int64_t n = ntk_dataset_count(e->train), m = ntk_dataset_count(e->test);
   if (e->settings->compute.progress != CLI_PROGRESS_AUTO) return;
-  cli_note("%s: %s training and %s test records of %s, %s pairs, %d threads, %s", ntk_plan_network_text(e->plan),
+  cli_note("%s: %s training and %s test records of %s, %s pairs, %s", ntk_plan_network_text(e->plan),
            cli_format_count(n).text, cli_format_count(m).text, cli_format_shape(ntk_plan_shape(e->plan)).text,
-           cli_format_count(n * (n + 1) / 2 + m * n).text, ntk_context_threads(e->context),
-           ntk_context_isa(e->context));
+           cli_format_count(n * (n + 1) / 2 + m * n).text, cli_compute_text(e->context));
 }
 
 static int compute_kernels(evaluation *e) {

@@ -58,11 +58,11 @@ static int64_t pairs(const job *j) {
 
 static void announce(const job *j) {
   if (j->settings->compute.progress != CLI_PROGRESS_AUTO) return;
-  cli_note("%s: %s x %s records of %s, %s pairs, %d threads, %s", ntk_plan_network_text(j->plan),
+  cli_note("%s: %s x %s records of %s, %s pairs, %s", ntk_plan_network_text(j->plan),
            cli_format_count(ntk_dataset_count(j->rows)).text,
            cli_format_count(ntk_dataset_count(j->columns ? j->columns : j->rows)).text,
            cli_format_shape(ntk_plan_shape(j->plan)).text, cli_format_count(pairs(j)).text,
-           ntk_context_threads(j->context), ntk_context_isa(j->context));
+           cli_compute_text(j->context));
 }
 
 static int print_json(const job *j) {

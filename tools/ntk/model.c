@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "tools/ntk/cli.h"
@@ -5,6 +6,8 @@
 #define ISA_CHOICES "auto|avx512|avx2|baseline"
 
 const cli_option cli_compute_options[] = {
+    {"device", "DEV", CLI_TEXT, offsetof(cli_compute, device), 0, 0, false,
+     "auto (default): all CUDA devices, else the CPU; cpu; cuda; or cuda:N[,M...]"},
     {"threads", "N", CLI_INTEGER, offsetof(cli_compute, threads), 0, 1024, false,
      "worker threads; 0: all cores (default)"},
     {"memory", "SIZE", CLI_BYTES, offsetof(cli_compute, memory), 16 << 20, 1e18, false,
@@ -35,8 +38,18 @@ int cli_compute_open(const cli_compute *compute, ntk_context **out) {
   CLI_TRY(cli_check(ntk_context_set_threads(*out, (int)compute->threads)));
   CLI_TRY(cli_check(ntk_context_set_memory(*out, compute->memory)));
   CLI_TRY(cli_check(ntk_context_set_isa(*out, cli_choice_name(ISA_CHOICES, compute->isa, isa, sizeof isa))));
+  CLI_TRY(cli_check(ntk_context_set_device(*out, compute->device ? compute->device : "auto")));
+  if (!compute->device && ntk_context_device_problem(*out))
+    cli_note("computing on the CPU: %s", ntk_context_device_problem(*out));
   cli_progress_start(*out, compute->progress);
   return CLI_EXIT_OK;
+}
+
+const char *cli_compute_text(const ntk_context *context) {
+  static char text[96];
+  if (strcmp(ntk_context_device(context), "cpu") != 0) return ntk_context_device(context);
+  snprintf(text, sizeof text, "%d threads, %s", ntk_context_threads(context), ntk_context_isa(context));
+  return text;
 }
 
 void cli_compute_close(ntk_context *context) {

@@ -1,0 +1,56 @@
+#include "host/cuda/device.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/cuda/call.h"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int count;
+static char problem_text[256];
+
+/* A driver's files exist although the runtime finds no device: worth a word. */
+static int driver_present(void) { return access("/dev/nvidiactl", F_OK) == 0; }
+
+static void find_devices(void) {
+  cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess) {
+    if (count > NTK_CUDA_MOST_DEVICES) count = NTK_CUDA_MOST_DEVICES;
+    return;
+  }
+  count = 0;
+  (void)cudaGetLastError();
+  if (error == cudaErrorNoDevice || !driver_present()) return;
+  snprintf(problem_text, sizeof problem_text, "the CUDA devices cannot be used: %s", cudaGetErrorString(error));
+}
+
+int ntk_cuda_device_count(const char **problem) {
+  pthread_once(&once, find_devices);
+  *problem = count == 0 && problem_text[0] ? problem_text : NULL;
+  return count;
+}
+
+int ntk_cuda_built(void) { return 1; }
+
+ntk_status ntk_cuda_device_describe(int id, ntk_cuda_device *out) {
+  struct cudaDeviceProp prop;
+  memset(out, 0, sizeof *out);
+  NTK_CUDA_TRY(cudaGetDeviceProperties(&prop, id), "asking for the device's properties");
+  out->id = id;
+  snprintf(out->name, sizeof out->name, "%s", prop.name);
+  out->major = prop.major, out->minor = prop.minor;
+  out->multiprocessors = prop.multiProcessorCount;
+  out->memory = prop.totalGlobalMem, out->shared_bytes = prop.sharedMemPerBlockOptin;
+  return NTK_OK;
+}
+
+ntk_status ntk_cuda_failed(int error, const char *what) {
+  const char *text = cudaGetErrorString((cudaError_t)error);
+  if (error == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError(); /* this one is not sticky */
+    return ntk_fail(NTK_ERROR_MEMORY, "the CUDA device has no memory for %s: use smaller tiles (--tile)", what);
+  }
+  return ntk_fail(NTK_ERROR_DEVICE, "CUDA: %s failed: %s", what, text);
+}

@@ -1,0 +1,325 @@
+/* The CUDA worker: one host thread with a stream of its own; two serve a device, so that one's transfers, host work and
+ * writes run beside the other's kernels.
+ *
+ * A tile: inputs -> pinned staging -> device -> prepared images -> batches of pairs -> sums and estimated errors back
+ * -> pairs that float32 cannot resolve once more in float64 -> values.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/cuda/call.h"
+#include "host/cuda/plane.h"
+#include "host/gram/plan.h"
+#include "host/status.h"
+#include "kernels/plane.h"
+
+/* Staging for inputs, and working memory of a batch of pairs. */
+static const size_t staging_bytes = (size_t)8 << 20, batch_bytes = (size_t)64 << 20;
+enum { MOST_BATCH = 1 << 16, LEAST_BATCH = 64 };
+
+/* Images of one side of a tile on the device. */
+typedef struct device_side {
+  const ntk_inputs *source;
+  int64_t first, count; /* what is there; count 0: nothing */
+  double *pixels;
+  ntk_cuda_images images; /* in the plan's precision */
+  ntk_cuda_images exact;  /* in float64 for the second opinion, allocated when first needed */
+  int exact_ready;
+} device_side;
+
+/* Pairs in flight: the list, and what comes back. */
+typedef struct batch {
+  int capacity;
+  ntk_cuda_pair *list, *device_list;
+  int64_t *at; /* place of each pair in the tile */
+  double *partial, *device_sums, *sums;
+  float *partial_risk, *device_risk, *risk;
+} batch;
+
+typedef struct cuda_worker {
+  ntk_worker_shared *shared;
+  ntk_cuda_device device;
+  int64_t tile;
+  cudaStream_t stream;
+  int streaming; /* the stream exists */
+  ntk_cuda_plane plane;
+  void *plane_memory;
+  device_side x, z;
+  batch pairs;
+  int64_t risky_count, *risky; /* places in the tile that need float64 */
+  double *staging;
+  int64_t staged; /* inputs that staging holds */
+  double *one, **values;
+} cuda_worker;
+
+static const ntk_cuda_plane_ops *plane_ops(const ntk_plan *plan) {
+  return plan->precision == NTK_F64 ? &ntk_cuda_plane_f64 : &ntk_cuda_plane_f32;
+}
+
+bool ntk_cuda_computes(const ntk_plan *plan) {
+  return !plan->connected && plan->program.channels <= NTK_INNER_CHANNELS;
+}
+
+static ntk_status no_memory(void) {
+  return ntk_fail(NTK_ERROR_MEMORY, "no memory for a tile: lower --memory or --tile");
+}
+
+/* ---- memory ---- */
+
+static ntk_status device_memory(void **out, size_t bytes, const char *what) {
+  NTK_CUDA_TRY(cudaMalloc(out, bytes), what);
+  return NTK_OK;
+}
+
+static ntk_status pinned_memory(void **out, size_t bytes) {
+  NTK_CUDA_TRY(cudaHostAlloc(out, bytes, cudaHostAllocDefault), "pinned host memory");
+  return NTK_OK;
+}
+
+/* Values of a tile. */
+static int64_t tile_values(int64_t tile, bool diagonal) { return diagonal ? tile : tile * tile; }
+
+static int batch_capacity(const ntk_plan *plan, int64_t tile) {
+  const ntk_program *p = &plan->program;
+  const size_t outputs = 2 * (size_t)p->tap_count * (size_t)p->pool_count, groups = (size_t)p->width;
+  const size_t each = groups * (outputs * sizeof(double) + 8 * sizeof(float)) + outputs * sizeof(double);
+  size_t capacity = batch_bytes / each;
+  if (capacity > MOST_BATCH) capacity = MOST_BATCH;
+  if (capacity < LEAST_BATCH) capacity = LEAST_BATCH;
+  return capacity > (size_t)(tile * tile) ? (int)(tile * tile) : (int)capacity;
+}
+
+static int64_t staged_inputs(const ntk_plan *plan, int64_t tile) {
+  const int64_t count = (int64_t)(staging_bytes / (ntk_plan_input_size(plan) * sizeof(double)));
+  return count < 1 ? 1 : count < tile ? count : tile;
+}
+
+static uint64_t host_bytes(const ntk_plan *plan, const ntk_backend *backend, int64_t tile) {
+  const uint64_t values = (uint64_t)(tile * tile) * (plan->output_count * sizeof(double) + sizeof(int64_t));
+  const size_t outputs = 2 * (size_t)plan->program.tap_count * (size_t)plan->program.pool_count;
+  const size_t pair = outputs * sizeof(double) + sizeof(float) + sizeof(ntk_cuda_pair) + sizeof(int64_t);
+  (void)backend;
+  return values + (uint64_t)staged_inputs(plan, tile) * ntk_plan_input_size(plan) * sizeof(double) +
+         (uint64_t)batch_capacity(plan, tile) * pair;
+}
+
+static ntk_status create_images(cuda_worker *w, const ntk_cuda_plane_ops *ops, ntk_cuda_images *out) {
+  const size_t count = (size_t)w->tile;
+  out->stride = ops->image_reals(&w->plane);
+  NTK_TRY(device_memory(&out->tables, count * out->stride * (ops->f64 ? sizeof(double) : sizeof(float)), "the images"));
+  NTK_TRY(device_memory((void **)&out->exponent, count * sizeof(int), "the images"));
+  return device_memory((void **)&out->flat, count * sizeof(int), "the images");
+}
+
+static ntk_status create_side(cuda_worker *w, device_side *side) {
+  const size_t size = ntk_plan_input_size(w->shared->plan);
+  NTK_TRY(device_memory((void **)&side->pixels, (size_t)w->tile * size * sizeof(double), "the inputs"));
+  return create_images(w, plane_ops(w->shared->plan), &side->images);
+}
+
+static void free_images(ntk_cuda_images *images) {
+  cudaFree(images->tables), cudaFree(images->exponent), cudaFree(images->flat);
+}
+
+static ntk_status create_batch(cuda_worker *w) {
+  batch *b = &w->pairs;
+  const size_t outputs = 2 * (size_t)w->plane.tap_count * (size_t)w->plane.pool_count;
+  const size_t groups = (size_t)w->plane.group_count, count = (size_t)batch_capacity(w->shared->plan, w->tile);
+  b->capacity = (int)count;
+  NTK_TRY(pinned_memory((void **)&b->list, count * sizeof *b->list));
+  NTK_TRY(pinned_memory((void **)&b->sums, count * outputs * sizeof *b->sums));
+  NTK_TRY(pinned_memory((void **)&b->risk, count * sizeof *b->risk));
+  if (!(b->at = malloc(count * sizeof *b->at))) return no_memory();
+  NTK_TRY(device_memory((void **)&b->device_list, count * sizeof *b->list, "a batch of pairs"));
+  NTK_TRY(device_memory((void **)&b->partial, count * groups * outputs * sizeof(double), "a batch of pairs"));
+  NTK_TRY(device_memory((void **)&b->device_sums, count * outputs * sizeof(double), "a batch of pairs"));
+  NTK_TRY(device_memory((void **)&b->partial_risk, count * groups * 8 * sizeof(float), "a batch of pairs"));
+  return device_memory((void **)&b->device_risk, count * sizeof(float), "a batch of pairs");
+}
+
+static void free_worker(void *worker) {
+  cuda_worker *w = worker;
+  if (!w) return;
+  cudaSetDevice(w->device.id);
+  if (w->streaming) cudaStreamSynchronize(w->stream); /* nothing may still write to what is freed */
+  device_side *const sides[2] = {&w->x, &w->z};
+  for (int k = 0; k < 2; k++) cudaFree(sides[k]->pixels), free_images(&sides[k]->images), free_images(&sides[k]->exact);
+  batch *b = &w->pairs;
+  cudaFreeHost(b->list), cudaFreeHost(b->sums), cudaFreeHost(b->risk), cudaFreeHost(w->staging);
+  cudaFree(b->device_list), cudaFree(b->partial), cudaFree(b->device_sums), cudaFree(b->partial_risk);
+  cudaFree(b->device_risk), cudaFree(w->plane_memory);
+  if (w->streaming) cudaStreamDestroy(w->stream);
+  if (w->values)
+    for (size_t k = 0; k < w->shared->plan->output_count; k++) free(w->values[k]);
+  free(b->at), free(w->values), free(w->one), free(w->risky);
+  free(w);
+}
+
+static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t tile, void **out) {
+  const ntk_plan *plan = shared->plan;
+  cuda_worker *w = calloc(1, sizeof *w);
+  if (!w) return no_memory();
+  *out = w;
+  w->shared = shared, w->tile = tile;
+  w->device.id = shared->devices[index % shared->device_count];
+  w->x.source = &shared->job->rows;
+  w->z.source = shared->job->columns.count ? &shared->job->columns : &shared->job->rows;
+  w->staged = staged_inputs(plan, tile);
+  NTK_CUDA_TRY(cudaSetDevice(w->device.id), "choosing the device");
+  NTK_TRY(ntk_cuda_device_describe(w->device.id, &w->device));
+  NTK_CUDA_TRY(cudaStreamCreateWithFlags(&w->stream, cudaStreamNonBlocking), "creating a stream");
+  w->streaming = 1;
+  NTK_TRY(ntk_cuda_plane_create(plan, &w->device, w->stream, &w->plane, &w->plane_memory));
+  if (plane_ops(plan)->shared_bytes(&w->plane) > w->device.shared_bytes)
+    return ntk_fail(NTK_ERROR_DEVICE,
+                    "%s has %zu KiB of shared memory for a block, this network needs %zu: use "
+                    "--device cpu",
+                    w->device.name, w->device.shared_bytes >> 10, plane_ops(plan)->shared_bytes(&w->plane) >> 10);
+  NTK_TRY(create_side(w, &w->x));
+  NTK_TRY(create_side(w, &w->z));
+  NTK_TRY(create_batch(w));
+  NTK_TRY(pinned_memory((void **)&w->staging, (size_t)w->staged * ntk_plan_input_size(plan) * sizeof(double)));
+  w->one = malloc(plan->output_count * sizeof *w->one);
+  w->values = calloc(plan->output_count, sizeof *w->values);
+  const size_t count = (size_t)tile_values(tile, shared->job->diagonal);
+  w->risky = malloc(count * sizeof *w->risky);
+  if (!w->one || !w->values || !w->risky) return no_memory();
+  for (size_t k = 0; k < plan->output_count; k++)
+    if (!(w->values[k] = malloc(count * sizeof(double)))) return no_memory();
+  return NTK_OK;
+}
+
+/* ---- images ---- */
+
+/* Brings inputs [first, first + count) to the device and prepares them. */
+static ntk_status enter_images(cuda_worker *w, device_side *side, int64_t first, int64_t count) {
+  const ntk_plan *plan = w->shared->plan;
+  const size_t size = ntk_plan_input_size(plan);
+  if (side->count == count && side->first == first) return NTK_OK;
+  side->count = 0, side->exact_ready = 0;
+  for (int64_t k = 0; k < count; k += w->staged) {
+    const int64_t some = count - k < w->staged ? count - k : w->staged;
+    if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
+    NTK_TRY(ntk_inputs_read(side->source, plan, first + k, some, w->staging));
+    NTK_CUDA_TRY(cudaMemcpyAsync(side->pixels + (size_t)k * size, w->staging, (size_t)some * size * sizeof(double),
+                                 cudaMemcpyHostToDevice, w->stream),
+                 "copying images to the device");
+    NTK_CUDA_TRY(cudaStreamSynchronize(w->stream), "copying images to the device");
+  }
+  NTK_CUDA_TRY(plane_ops(plan)->prepare(&w->plane, side->pixels, (int)count, &side->images, w->stream),
+               "preparing images");
+  side->first = first, side->count = count;
+  return NTK_OK;
+}
+
+/* The same images in float64. */
+static ntk_status enter_exact(cuda_worker *w, device_side *side) {
+  if (side->exact_ready) return NTK_OK;
+  if (!side->exact.tables) NTK_TRY(create_images(w, &ntk_cuda_plane_f64, &side->exact));
+  NTK_CUDA_TRY(ntk_cuda_plane_f64.prepare(&w->plane, side->pixels, (int)side->count, &side->exact, w->stream),
+               "preparing images");
+  side->exact_ready = 1;
+  return NTK_OK;
+}
+
+/* ---- pairs ---- */
+
+/* Computes the listed pairs of the batch; their sums and errors are on the host afterwards. */
+static ntk_status run_batch(cuda_worker *w, const ntk_cuda_plane_ops *ops, const ntk_cuda_images *x,
+                            const ntk_cuda_images *z, int count) {
+  batch *b = &w->pairs;
+  const size_t outputs = 2 * (size_t)w->plane.tap_count * (size_t)w->plane.pool_count;
+  const ntk_cuda_pairs pairs = {
+      *x, *z, b->device_list, count, NULL, b->partial, b->device_sums, b->device_risk, b->partial_risk};
+  NTK_CUDA_TRY(
+      cudaMemcpyAsync(b->device_list, b->list, (size_t)count * sizeof *b->list, cudaMemcpyHostToDevice, w->stream),
+      "copying a list of pairs");
+  NTK_CUDA_TRY(ops->pairs(&w->plane, &pairs, w->stream), "starting a kernel");
+  NTK_CUDA_TRY(cudaMemcpyAsync(b->sums, b->device_sums, (size_t)count * outputs * sizeof(double),
+                               cudaMemcpyDeviceToHost, w->stream),
+               "copying results");
+  NTK_CUDA_TRY(
+      cudaMemcpyAsync(b->risk, b->device_risk, (size_t)count * sizeof(float), cudaMemcpyDeviceToHost, w->stream),
+      "copying results");
+  NTK_CUDA_TRY(cudaStreamSynchronize(w->stream), "computing pairs");
+  return NTK_OK;
+}
+
+/* A tile of the matrix: which pairs, and where their values go. */
+typedef struct extent {
+  int64_t i0, rows, j0, columns;
+  bool triangle, diagonal;
+} extent;
+
+/* Runs the pairs at `places` (NULL: all `count` of them in order) of the tile, batch by batch. In the plan's precision
+ * pairs that need float64 go to w->risky. */
+static ntk_status run_places(cuda_worker *w, const extent *e, const int64_t *places, int64_t count, bool exact) {
+  const ntk_plan *plan = w->shared->plan;
+  const ntk_cuda_plane_ops *ops = exact ? &ntk_cuda_plane_f64 : plane_ops(plan);
+  device_side *z = e->triangle || (e->diagonal && w->z.source == w->x.source) ? &w->x : &w->z;
+  const double limit = ntk_risk_limit(plan);
+  const size_t outputs = 2 * (size_t)w->plane.tap_count * (size_t)w->plane.pool_count;
+  batch *b = &w->pairs;
+  for (int64_t next = 0; next < count;) {
+    int filled = 0;
+    if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
+    for (; next < count && filled < b->capacity; next++) {
+      const int64_t place = places ? places[next] : next;
+      const int64_t i = e->diagonal ? place : place / e->columns, j = e->diagonal ? place : place % e->columns;
+      if (e->triangle && j < i) continue;
+      b->list[filled] = (ntk_cuda_pair){(int)i, (int)j};
+      b->at[filled++] = place;
+    }
+    NTK_TRY(run_batch(w, ops, exact ? &w->x.exact : &w->x.images, exact ? &z->exact : &z->images, filled));
+    for (int k = 0; k < filled; k++) {
+      if (!exact && b->risk[k] > limit) {
+        w->risky[w->risky_count++] = b->at[k];
+        continue;
+      }
+      NTK_TRY(ntk_value_store(plan, b->sums + (size_t)k * outputs, w->one, w->values, (size_t)b->at[k],
+                              e->i0 + b->list[k].x, e->j0 + b->list[k].z));
+    }
+    if (!exact) atomic_fetch_add(&w->shared->pairs, filled);
+  }
+  return NTK_OK;
+}
+
+static ntk_status run_extent(cuda_worker *w, const extent *e) {
+  device_side *z = e->triangle || (e->diagonal && w->z.source == w->x.source) ? &w->x : &w->z;
+  NTK_TRY(enter_images(w, &w->x, e->i0, e->rows));
+  if (z != &w->x) NTK_TRY(enter_images(w, z, e->j0, e->diagonal ? e->rows : e->columns));
+  w->risky_count = 0;
+  NTK_TRY(run_places(w, e, NULL, e->diagonal ? e->rows : e->rows * e->columns, false));
+  if (w->risky_count == 0) return NTK_OK;
+  NTK_TRY(enter_exact(w, &w->x));
+  NTK_TRY(enter_exact(w, z));
+  NTK_TRY(run_places(w, e, w->risky, w->risky_count, true));
+  atomic_fetch_add(&w->shared->recomputed, w->risky_count);
+  return NTK_OK;
+}
+
+static ntk_status run_tile(void *worker, int64_t tile_row, int64_t tile_column, int64_t *rows, int64_t *columns,
+                           const double *const **values) {
+  cuda_worker *w = worker;
+  const ntk_tiles_job *job = w->shared->job;
+  extent e = {.i0 = tile_row * w->tile, .j0 = tile_column * w->tile, .diagonal = job->diagonal};
+  if (e.diagonal) e.j0 = e.i0;
+  e.triangle = !e.diagonal && job->columns.count == 0 && tile_row == tile_column;
+  e.rows = w->x.source->count - e.i0 < w->tile ? w->x.source->count - e.i0 : w->tile;
+  e.columns = e.diagonal ? 1 : w->z.source->count - e.j0 < w->tile ? w->z.source->count - e.j0 : w->tile;
+  ntk_status status = run_extent(w, &e);
+  if (status == NTK_ERROR_DEVICE) {
+    char message[512];
+    snprintf(message, sizeof message, "%s", ntk_last_error());
+    return ntk_fail(status, "%s (device %d, %s, tile %lld, %lld); finished tiles are safe", message, w->device.id,
+                    w->device.name, (long long)tile_row, (long long)tile_column);
+  }
+  NTK_TRY(status);
+  if (e.triangle) ntk_values_mirror(w->shared->plan, w->values, e.rows);
+  *rows = e.rows, *columns = e.columns, *values = (const double *const *)w->values;
+  return NTK_OK;
+}
+
+const ntk_worker_ops ntk_cuda_worker_ops = {host_bytes, create_worker, free_worker, run_tile};

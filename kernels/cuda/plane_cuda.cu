@@ -1,0 +1,45 @@
+/* The plane engine for CUDA, compiled once a precision: NTK_REAL_F64 is 0 or 1. Parts: image.cuh prepares images,
+ * plane_block.cuh computes any network, plane_warp.cuh the common ones in float32. */
+#include "kernels/cuda/plane_cuda.h"
+
+#include "kernels/cuda/lanes.cuh"
+
+#if NTK_REAL_F64
+#define NTK_NAME(name) name##_f64
+#else
+#define NTK_NAME(name) name##_f32
+#endif
+
+/* Lets a kernel use more dynamic shared memory than the default 48 KiB. */
+static int allow_shared(const void *kernel, size_t bytes) {
+  if (bytes <= 48 * 1024) return cudaSuccess;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+}
+
+#include "kernels/cuda/image.cuh"
+#include "kernels/cuda/plane_block.cuh"
+#if !NTK_REAL_F64
+#include "kernels/cuda/plane_warp.cuh"
+#endif
+
+static size_t shared_bytes(const ntk_cuda_plane *p) {
+  const size_t image = 2 * (size_t)p->height * p->width * sizeof(double), block = block_shared(p);
+  return image > block ? image : block;
+}
+
+static int run_pairs(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStream_t stream) {
+  enum { FINISH_THREADS = 128 };
+  if (q->count == 0) return cudaSuccess;
+#if NTK_REAL_F64
+  int error = launch_block(p, q, stream);
+#else
+  int error = warp_computes(p) ? launch_warp(p, q, stream) : launch_block(p, q, stream);
+#endif
+  if (error) return error;
+  const unsigned outputs = 2 * (unsigned)p->tap_count * (unsigned)p->pool_count * (unsigned)q->count;
+  NTK_LAUNCH(NTK_NAME(finish_pair), (outputs + FINISH_THREADS - 1) / FINISH_THREADS, FINISH_THREADS, 0, stream, *p, *q);
+  return cudaGetLastError();
+}
+
+extern "C" const ntk_cuda_plane_ops NTK_NAME(ntk_cuda_plane) = {NTK_REAL_F64, image_reals, shared_bytes, prepare,
+                                                                run_pairs};

@@ -1,0 +1,379 @@
+/* Part of plane_cuda.cu, float32: a warp owns a packed tile, S and T in registers through all layers. For the common
+ * networks (ntk_cuda_plane.plain) on images of 4 ROWS x WIDTH: 32x32, 28x28 and 16x16.
+ *
+ * Lane 8 y + x of the warp holds rows ROWS y .. and columns 4 x .. of the tile. Filters reach the neighbours by
+ * shuffles; where a seam or the image ends, a factor of 0 instead of 1 cuts the connection. With WIDTH < 32 the lanes beyond
+ * repeat the last columns: nothing connects to them and their weight is 0.
+ */
+
+/* Warps of a block: with 16 a thread has 128 registers, with 12 it has 168. */
+enum { WARPS = 16, PAIR_WARPS = 12 };
+
+/* The offset-plane seam of a tile cuts each axis once, at edge (HEIGHT - a) mod ROWS of some lane's patch, and (WIDTH -
+ * b) mod 4. Kernels know its parity (ROW_ODD, COLUMN_ODD), so that across edges of the other parity neighbouring sums
+ * share their common part: 1.5 additions instead of 2 along an axis, and half the factors to keep. */
+
+/* S and T of a lane's entries. */
+template <int ROWS, int NTK>
+struct patch {
+  float s[ROWS][4], t[NTK ? ROWS : 1][4];
+};
+
+/* Where a lane's patch lies: its first row and column of x, and the first row of z. */
+struct place {
+  int row, column, z_row;
+};
+
+/* What a lane's patch is connected with: 1 or 0. */
+template <int ROWS>
+struct edges {
+  float up[ROWS + 1]; /* rows k - 1 and k of the patch */
+  float left[5];      /* columns k - 1 and k */
+};
+
+template <int ROWS, int WIDTH>
+INLINE place find_place(const ntk_tile &tile) {
+  const int lane = (int)threadIdx.x % 32, row = lane / 8 * ROWS, column = lane % 8 * 4;
+  return {row, column < WIDTH ? column : WIDTH - 4, ntk_axis_partner(row, 4 * ROWS, tile.a)};
+}
+
+template <int ROWS, int WIDTH>
+INLINE edges<ROWS> find_edges(const ntk_tile &tile, const place &at) {
+  edges<ROWS> cut;
+  UNROLL for (int k = 0; k <= ROWS; k++)
+    cut.up[k] = ntk_axis_connected(at.row + k - 1, 4 * ROWS, tile.a) ? 1.0f : 0.0f;
+  UNROLL for (int k = 0; k <= 4; k++)
+    cut.left[k] = ntk_axis_connected(at.column + k - 1, WIDTH, tile.b) ? 1.0f : 0.0f;
+  return cut;
+}
+
+/* Sums of three along the columns, in place. */
+template <int ROWS, int COLUMN_ODD>
+INLINE void sum_columns(float (*v)[4], const float *left) {
+  UNROLL for (int k = 0; k < ROWS; k++) {
+    const float before = __shfl_up_sync(0xffffffffu, v[k][3], 1), after = __shfl_down_sync(0xffffffffu, v[k][0], 1);
+    const float a = v[k][0], b = v[k][1], c = v[k][2], d = v[k][3];
+    if (COLUMN_ODD) {
+      const float both = b + c;
+      v[k][0] = fmaf(left[1], b, fmaf(left[0], before, a));
+      v[k][1] = fmaf(left[1], a, both);
+      v[k][2] = fmaf(left[3], d, both);
+      v[k][3] = fmaf(left[4], after, fmaf(left[3], c, d));
+    } else {
+      const float low = a + b, high = c + d;
+      v[k][0] = fmaf(left[0], before, low);
+      v[k][1] = fmaf(left[2], c, low);
+      v[k][2] = fmaf(left[2], b, high);
+      v[k][3] = fmaf(left[4], after, high);
+    }
+  }
+}
+
+/* Whether rows k and k + 1 of a patch are never apart and share the sum of both. */
+template <int ROWS, int ROW_ODD>
+INLINE constexpr bool opens_pair(int k) {
+  return k >= ROW_ODD && (k - ROW_ODD) % 2 == 0 && k + 1 < ROWS;
+}
+
+/* Sum of three along the rows at row k, entry c; below: that of row k + 1. `keep` holds what the row before leaves for
+ * this one, and then what this one leaves for the next: the pair's sum, or the row's own old value. */
+template <int ROWS, int ROW_ODD>
+INLINE float sum_rows(const float (*v)[4], int k, int c, float below, const float *up, float *keep) {
+  const float own = v[k][c];
+  float sum;
+  if (opens_pair<ROWS, ROW_ODD>(k)) {
+    const float pair = own + below;
+    sum = fmaf(up[k], keep[c], pair);
+    keep[c] = pair;
+  } else if (k > 0 && opens_pair<ROWS, ROW_ODD>(k - 1)) {
+    sum = fmaf(up[k + 1], below, keep[c]);
+    keep[c] = own;
+  } else {
+    sum = fmaf(up[k + 1], below, fmaf(up[k], keep[c], own));
+    keep[c] = own;
+  }
+  return sum;
+}
+
+enum { FIRST_LAYER = 1, LAST_LAYER = 2 };
+
+/* Adds the lanes' estimates of error to the warp's sums: risk and weight at the first ReLU, then at the last. */
+INLINE void add_risk(const risk_sums &risk, int at, float *warp_risk) {
+  const double sum = warp_sum(risk.risk[at]), weight = warp_sum(risk.weight[at]);
+  if (threadIdx.x % 32 == 0) warp_risk[2 * at] += (float)sum, warp_risk[2 * at + 1] += (float)weight;
+}
+
+/* One layer of a patch. x, z: the layer's n in rows of `width`, from the patch's first entry on. KIND: FIRST_LAYER where
+ * correlations may be negative, LAST_LAYER where S is not added to T for a next layer. */
+template <int ROWS, int WIDTH, int NTK, int ROW_ODD, int COLUMN_ODD, int KIND>
+INLINE void layer_warp(patch<ROWS, NTK> &v, const edges<ROWS> &cut, const float *x, const float *z, float *warp_risk) {
+  risk_sums risk = {};
+  float keep_s[4], keep_t[4], below_s[4], below_t[4];
+  sum_columns<ROWS, COLUMN_ODD>(v.s, cut.left);
+  if (NTK) sum_columns<ROWS, COLUMN_ODD>(v.t, cut.left);
+  UNROLL for (int c = 0; c < 4; c++) {
+    keep_s[c] = __shfl_up_sync(0xffffffffu, v.s[ROWS - 1][c], 8);
+    below_s[c] = __shfl_down_sync(0xffffffffu, v.s[0][c], 8);
+    if (!NTK) continue;
+    keep_t[c] = __shfl_up_sync(0xffffffffu, v.t[ROWS - 1][c], 8);
+    below_t[c] = __shfl_down_sync(0xffffffffu, v.t[0][c], 8);
+  }
+  UNROLL for (int k = 0; k < ROWS; k++) {
+    const float4 n_x = *(const float4 *)(x + k * WIDTH), n_z = *(const float4 *)(z + k * WIDTH);
+    const float nx[4] = {n_x.x, n_x.y, n_x.z, n_x.w}, nz[4] = {n_z.x, n_z.y, n_z.z, n_z.w};
+    float s[4], d[4], m[4], q[4], pp[4], poly[4];
+    UNROLL for (int c = 0; c < 4; c++) {
+      const float below = k + 1 < ROWS ? v.s[k + 1 < ROWS ? k + 1 : k][c] : below_s[c];
+      s[c] = sum_rows<ROWS, ROW_ODD>(v.s, k, c, below, cut.up, keep_s);
+      const float product = nx[c] * nz[c];
+      d[c] = fmaf(nx[c], nz[c], KIND & FIRST_LAYER ? -fabsf(s[c]) : -s[c]);
+      m[c] = __saturatef(d[c] * fast_reciprocal(product)); /* a black pixel's NaN becomes 0 */
+      q[c] = fast_sqrt(m[c]);
+      if (KIND && NTK) {
+        if (KIND & FIRST_LAYER) note_risk(&risk, 0, product, m[c], q[c]);
+        if (!(KIND & FIRST_LAYER)) note_risk(&risk, 1, product, m[c], q[c]);
+      }
+    }
+    NTK_DUALS_WHOLE(pp, poly, m, 4, NTK);
+    UNROLL for (int c = 0; c < 4; c++) {
+      const float rise = d[c] * q[c], base = KIND & FIRST_LAYER ? fmaxf(s[c], 0.0f) : s[c];
+      v.s[k][c] = fmaf(rise, poly[c], base);
+      if (!NTK) continue;
+      const float below = k + 1 < ROWS ? v.t[k + 1 < ROWS ? k + 1 : k][c] : below_t[c];
+      const float t = sum_rows<ROWS, ROW_ODD>(v.t, k, c, below, cut.up, keep_t);
+      float k0 = fmaf(-q[c], pp[c], 1.0f);
+      if ((KIND & FIRST_LAYER) && !(s[c] > 0)) k0 = q[c] * pp[c];
+      v.t[k][c] = KIND & LAST_LAYER ? t * k0 : fmaf(t, k0, v.s[k][c]);
+    }
+  }
+  if (KIND && NTK) add_risk(risk, KIND & FIRST_LAYER ? 0 : 1, warp_risk);
+}
+
+/* The input products of a patch, few channels. */
+template <int ROWS, int WIDTH, int NTK>
+INLINE void enter_patch(const ntk_cuda_plane &p, const ntk_tile &tile, const place &at, const float *x,
+                        const float *z, patch<ROWS, NTK> &v) {
+  constexpr int HEIGHT = 4 * ROWS;
+  int column[4];
+  UNROLL for (int c = 0; c < 4; c++) column[c] = ntk_axis_partner(at.column + c, WIDTH, tile.b);
+  UNROLL for (int k = 0; k < ROWS; k++) UNROLL for (int c = 0; c < 4; c++) v.s[k][c] = 0;
+  for (int channel = 0; channel < p.channels; channel++, x += HEIGHT * WIDTH, z += HEIGHT * WIDTH)
+    UNROLL for (int k = 0; k < ROWS; k++) {
+      const float4 from = *(const float4 *)(x + (at.row + k) * WIDTH + at.column);
+      const float *const row = z + ntk_axis_partner(at.row + k, HEIGHT, tile.a) * WIDTH;
+      v.s[k][0] = fmaf(from.x, row[column[0]], v.s[k][0]);
+      v.s[k][1] = fmaf(from.y, row[column[1]], v.s[k][1]);
+      v.s[k][2] = fmaf(from.z, row[column[2]], v.s[k][2]);
+      v.s[k][3] = fmaf(from.w, row[column[3]], v.s[k][3]);
+    }
+  if (!NTK) return;
+  const float trained = p.layers[0].trained ? 1.0f : 0.0f;
+  UNROLL for (int k = 0; k < ROWS; k++) UNROLL for (int c = 0; c < 4; c++) v.t[k][c] = trained * v.s[k][c];
+}
+
+/* Adds `share` (0 or 1) times a patch's weighted sums of T and S, for every pool, to `sums` ([pool][2], the warp's
+ * own). */
+template <int ROWS, int WIDTH, int NTK>
+INLINE void pool_patch(const ntk_cuda_plane &p, const ntk_tile &tile, const place &at, const patch<ROWS, NTK> &v,
+                       float share, double *sums) {
+  constexpr int HEIGHT = 4 * ROWS;
+  const int lane = (int)threadIdx.x % 32;
+  const float own = lane % 8 * 4 < WIDTH ? share : 0.0f;
+  for (int pool = 0; pool < p.pool_count; pool++) {
+    const double *rows = p.pool_weights + (size_t)pool * (HEIGHT * HEIGHT + WIDTH * WIDTH);
+    const double *columns = rows + HEIGHT * HEIGHT;
+    float column[4], sum_s = 0, sum_t = 0;
+    UNROLL for (int c = 0; c < 4; c++)
+      column[c] = own * (float)columns[(at.column + c) * WIDTH + ntk_axis_partner(at.column + c, WIDTH, tile.b)];
+    UNROLL for (int k = 0; k < ROWS; k++) {
+      const float row = (float)rows[(at.row + k) * HEIGHT + ntk_axis_partner(at.row + k, HEIGHT, tile.a)];
+      float s = 0, t = 0;
+      UNROLL for (int c = 0; c < 4; c++) {
+        s = fmaf(column[c], v.s[k][c], s);
+        if (NTK) t = fmaf(column[c], v.t[k][c], t);
+      }
+      sum_s = fmaf(row, s, sum_s), sum_t = fmaf(row, t, sum_t);
+    }
+    const double total_s = warp_sum(sum_s), total_t = NTK ? warp_sum(sum_t) : total_s;
+    if (lane == 0) sums[2 * pool] += total_t, sums[2 * pool + 1] += total_s;
+  }
+}
+
+/* Layers [first, last) of a patch; x and z: n of layer `first` at the patch's first entry, layers x_step and z_step
+ * apart. */
+template <int ROWS, int WIDTH, int NTK, int ROW_ODD, int COLUMN_ODD>
+INLINE void run_layers(const ntk_cuda_plane &p, patch<ROWS, NTK> &v, const ntk_tile &tile, const place &at, int first, int last,
+                       const float *x, int x_step, const float *z, int z_step, float *warp_risk) {
+  const edges<ROWS> cut = find_edges<ROWS, WIDTH>(tile, at);
+  const int end = p.layer_count - 1, before = last < end ? last : end;
+  int l = first;
+  if (l == 0) {
+    if (end == 0)
+      layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, FIRST_LAYER | LAST_LAYER>(v, cut, x, z, warp_risk);
+    else
+      layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, FIRST_LAYER>(v, cut, x, z, warp_risk);
+    l++, x += x_step, z += z_step;
+  }
+  for (; l < before; l++, x += x_step, z += z_step) layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, 0>(v, cut, x, z, warp_risk);
+  if (l < last) layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, LAST_LAYER>(v, cut, x, z, warp_risk);
+}
+
+/* Copies n of layers [first, last) into shared memory: x's rows as they are; z's rotated by b, so that a patch's four
+ * columns are one aligned load, and with the first rows repeated below the last, so that no patch wraps. */
+template <int ROWS, int WIDTH>
+INLINE void load_tables(int first, int last, int b, const float *x, const float *z, float *to) {
+  constexpr int HEIGHT = 4 * ROWS, area = HEIGHT * WIDTH, z_area = (HEIGHT + ROWS - 1) * WIDTH;
+  for (int l = first; l < last; l++, to += area + z_area) {
+    const float *const n_x = x + (size_t)l * area, *const n_z = z + (size_t)l * area;
+    for (int k = (int)threadIdx.x; k < area; k += (int)blockDim.x) to[k] = n_x[k];
+    for (int k = (int)threadIdx.x; k < z_area; k += (int)blockDim.x) {
+      const int row = k / WIDTH, column = ntk_axis_partner(k % WIDTH, WIDTH, b);
+      to[area + k] = n_z[(row < HEIGHT ? row : row - HEIGHT) * WIDTH + column];
+    }
+  }
+}
+
+/* One group of tiles (of one b) of one pair, a warp a tile; blockIdx.x = pair * group_count + group. `chunk` layers'
+ * tables are in shared memory at a time. */
+template <int ROWS, int WIDTH, int NTK>
+__global__ void __launch_bounds__(32 * WARPS, 1) warp_tiles(ntk_cuda_plane p, ntk_cuda_pairs q, int chunk) {
+  constexpr int HEIGHT = 4 * ROWS;
+  NTK_DYNAMIC_SHARED(double, shared);
+  __shared__ float warp_risk[WARPS][8];
+  const int group = (int)blockIdx.x % p.group_count, pair = (int)blockIdx.x / p.group_count;
+  const int warp = (int)threadIdx.x / 32, warps = (int)blockDim.x / 32, outputs = 2 * p.pool_count;
+  const int begin = p.groups[group], end = p.groups[group + 1], area = HEIGHT * WIDTH;
+  const int step = area + (HEIGHT + ROWS - 1) * WIDTH;
+  double *const sums = shared + warp * outputs;
+  float *const tables = (float *)(shared + WARPS * outputs), *const to = q.partial_risk + 8 * (size_t)blockIdx.x;
+  const real *const x = (const real *)q.x.tables + (size_t)q.list[pair].x * q.x.stride;
+  const real *const z = (const real *)q.z.tables + (size_t)q.list[pair].z * q.z.stride;
+  if (both_flat(p, q, q.list[pair])) return; /* finish_pair hands it back */
+  for (int k = (int)threadIdx.x % 32; k < outputs; k += 32) sums[k] = 0;
+  /* estimates of error: of the tiles of this warp, and of those that it throws away */
+  if (threadIdx.x % 32 < 8) warp_risk[warp][threadIdx.x % 32] = 0;
+  __syncwarp();
+  const int middle = begin + p.even_tiles[group]; /* then the tiles with an odd seam */
+  for (int round = begin; round < end; round = round < middle && round + warps > middle ? middle : round + warps) {
+    const int row_odd = round >= middle, stop = row_odd ? end : middle;
+    /* warps without a tile of their own repeat the last one and throw it away: no branch may split a warp */
+    const int mine = round + warp < stop ? round + warp : stop - 1;
+    const ntk_tile tile = p.tiles[mine];
+    const int column_odd = (WIDTH - tile.b) % 4 % 2;
+    const place at = find_place<ROWS, WIDTH>(tile);
+    float *const risk = warp_risk[warp] + (mine == round + warp ? 0 : 4);
+    patch<ROWS, NTK> v;
+    enter_patch<ROWS, WIDTH, NTK>(p, tile, at, x, z, v);
+    for (int first = 0; first < p.layer_count; first += chunk) {
+      const int last = first + chunk < p.layer_count ? first + chunk : p.layer_count;
+      if (round == begin || chunk < p.layer_count) {
+        __syncthreads();
+        load_tables<ROWS, WIDTH>(first, last, tile.b, x + pixel_reals(p), z + pixel_reals(p), tables);
+        __syncthreads();
+      }
+      const float *const n_x = tables + at.row * WIDTH + at.column;
+      const float *const n_z = tables + area + at.z_row * WIDTH + at.column;
+      if (row_odd && column_odd)
+        run_layers<ROWS, WIDTH, NTK, 1, 1>(p, v, tile, at, first, last, n_x, step, n_z, step, risk);
+      else if (row_odd)
+        run_layers<ROWS, WIDTH, NTK, 1, 0>(p, v, tile, at, first, last, n_x, step, n_z, step, risk);
+      else if (column_odd)
+        run_layers<ROWS, WIDTH, NTK, 0, 1>(p, v, tile, at, first, last, n_x, step, n_z, step, risk);
+      else
+        run_layers<ROWS, WIDTH, NTK, 0, 0>(p, v, tile, at, first, last, n_x, step, n_z, step, risk);
+    }
+    pool_patch<ROWS, WIDTH, NTK>(p, tile, at, v, mine == round + warp ? 1.0f : 0.0f, sums);
+    if (round == 0 && threadIdx.x == 0)
+      for (int k = 0; k < 4; k++) to[4 + k] = warp_risk[0][k];
+  }
+  __syncthreads();
+  for (int k = (int)threadIdx.x; k < outputs; k += (int)blockDim.x) {
+    double sum = 0;
+    for (int w = 0; w < warps; w++) sum += shared[w * outputs + k];
+    q.partial[(size_t)blockIdx.x * outputs + k] = sum;
+  }
+  if (threadIdx.x < 4) {
+    float sum = 0;
+    for (int w = 0; w < warps; w++) sum += warp_risk[w][threadIdx.x];
+    to[threadIdx.x] = sum;
+  }
+}
+
+/* A single tile a pair (flatten): a warp a pair, tables straight from the caches, which neighbouring pairs share. */
+template <int ROWS, int WIDTH, int NTK>
+__global__ void __launch_bounds__(32 * PAIR_WARPS, 1) warp_pairs(ntk_cuda_plane p, ntk_cuda_pairs q) {
+  constexpr int HEIGHT = 4 * ROWS;
+  NTK_DYNAMIC_SHARED(double, shared);
+  __shared__ float warp_risk[PAIR_WARPS][4];
+  const int warp = (int)threadIdx.x / 32, outputs = 2 * p.pool_count, lane = (int)threadIdx.x % 32;
+  const int own = (int)blockIdx.x * ((int)blockDim.x / 32) + warp, area = HEIGHT * WIDTH;
+  const int pair = own < q.count ? own : q.count - 1; /* no branch may split a warp */
+  double *const sums = shared + warp * outputs;
+  const real *const x = (const real *)q.x.tables + (size_t)q.list[pair].x * q.x.stride;
+  const real *const z = (const real *)q.z.tables + (size_t)q.list[pair].z * q.z.stride;
+  const ntk_tile tile = p.tiles[0];
+  const place at = find_place<ROWS, WIDTH>(tile);
+  const size_t from = pixel_reals(p) + at.row * WIDTH + at.column;
+  patch<ROWS, NTK> v;
+  for (int k = lane; k < outputs; k += 32) sums[k] = 0;
+  if (lane < 4) warp_risk[warp][lane] = 0;
+  __syncwarp();
+  enter_patch<ROWS, WIDTH, NTK>(p, tile, at, x, z, v);
+  run_layers<ROWS, WIDTH, NTK, 0, 0>(p, v, tile, at, 0, p.layer_count, x + from, area, z + from, area, warp_risk[warp]);
+  pool_patch<ROWS, WIDTH, NTK>(p, tile, at, v, 1.0f, sums);
+  __syncwarp();
+  if (own >= q.count) return;
+  for (int k = lane; k < outputs; k += 32) q.partial[(size_t)pair * outputs + k] = sums[k];
+  float *const to = q.partial_risk + 8 * (size_t)pair;
+  if (lane < 4) to[lane] = to[4 + lane] = warp_risk[warp][lane];
+}
+
+/* Largest dynamic shared memory that these kernels ask for: a block of the newest architectures has 227 KiB. */
+enum { WARP_SHARED_MOST = 224 * 1024, WARP_POOLS_MOST = 64 };
+
+static size_t warp_fixed_bytes(const ntk_cuda_plane *p) { return (size_t)WARPS * 2 * p->pool_count * sizeof(double); }
+
+static size_t warp_layer_bytes(const ntk_cuda_plane *p) {
+  const int rows = p->height / 4;
+  return ((size_t)2 * p->height + rows - 1) * p->width * sizeof(float);
+}
+
+/* Whether plane_warp.cuh computes this plane. */
+static int warp_computes(const ntk_cuda_plane *p) {
+  const int rows = p->height / 4;
+  return p->plain && p->inner && p->height == p->width && (rows == 8 || rows == 7 || rows == 4) && p->height % 4 == 0 && p->pool_count <= WARP_POOLS_MOST;
+}
+
+template <int ROWS, int WIDTH, int NTK>
+static int launch_rows(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStream_t stream) {
+  if (p->tile_count == 1) { /* the offset-0 plane: no seams */
+    const unsigned blocks = ((unsigned)q->count + PAIR_WARPS - 1) / PAIR_WARPS;
+    const size_t bytes = warp_fixed_bytes(p);
+    int error = allow_shared((const void *)warp_pairs<ROWS, WIDTH, NTK>, bytes);
+    if (error) return error;
+    NTK_LAUNCH((warp_pairs<ROWS, WIDTH, NTK>), blocks, 32 * PAIR_WARPS, bytes, stream, *p, *q);
+    return cudaGetLastError();
+  }
+  size_t most = (size_t)WARP_SHARED_MOST;
+  if (p->shared_most > 0 && p->shared_most < most) most = p->shared_most;
+  int chunk = (int)((most - warp_fixed_bytes(p)) / warp_layer_bytes(p));
+  if (chunk > p->layer_count) chunk = p->layer_count;
+  if (chunk < 1) return cudaErrorInvalidValue;
+  const size_t bytes = warp_fixed_bytes(p) + (size_t)chunk * warp_layer_bytes(p);
+  int error = allow_shared((const void *)warp_tiles<ROWS, WIDTH, NTK>, bytes);
+  if (error) return error;
+  NTK_LAUNCH((warp_tiles<ROWS, WIDTH, NTK>), (unsigned)q->count * (unsigned)p->group_count, 32 * WARPS, bytes, stream, *p, *q,
+             chunk);
+  return cudaGetLastError();
+}
+
+static int launch_warp(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStream_t stream) {
+  switch (p->height / 4 * 2 + (p->want_ntk != 0)) {
+    case 17: return launch_rows<8, 32, 1>(p, q, stream);
+    case 16: return launch_rows<8, 32, 0>(p, q, stream);
+    case 15: return launch_rows<7, 28, 1>(p, q, stream);
+    case 14: return launch_rows<7, 28, 0>(p, q, stream);
+    case 9: return launch_rows<4, 16, 1>(p, q, stream);
+    default: return launch_rows<4, 16, 0>(p, q, stream);
+  }
+}

@@ -1,0 +1,2 @@
+/* The CUDA kernels as plain C++ (tests/cuda/shim). */
+#include "kernels/cuda/plane_cuda.cu"

@@ -1,0 +1,264 @@
+/* The lock-step machine and the memory of the stand-in device (cuda_runtime.h, cuda_runtime_api.h).
+ *
+ * A block's threads are coroutines, run one after another until each waits at a barrier; when all that must meet there
+ * have arrived, they go on. Blocks run in order. */
+#include <cuda_runtime.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+thread_local ntk_shim_state *ntk_shim;
+
+namespace {
+
+enum class waiting { nothing, warp, block, finished };
+enum { STACK = 128 * 1024, WARP = 32 };
+
+struct coroutine {
+  ntk_shim_state state;
+  ucontext_t context;
+  std::unique_ptr<char[]> stack;
+  waiting at;
+};
+
+/* One operating-system thread's machine. */
+struct machine {
+  ucontext_t scheduler;
+  std::vector<std::unique_ptr<coroutine>> threads;
+  std::vector<uint64_t> slots; /* [warp][2][32] */
+  const std::function<void()> *kernel;
+  coroutine *running;
+};
+thread_local machine *current;
+
+void start() {
+  machine *m = current;
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+  (*m->kernel)();
+  m->running->at = waiting::finished;
+#if defined(__SANITIZE_ADDRESS__)
+  void *own = nullptr;
+  __sanitizer_start_switch_fiber(nullptr, nullptr, 0);
+  (void)own;
+#endif
+  setcontext(&m->scheduler);
+}
+
+void wait(waiting at) {
+  machine *m = current;
+  coroutine *self = m->running;
+  self->at = at;
+  swapcontext(&self->context, &m->scheduler);
+}
+
+[[noreturn]] void stuck(const machine &m) {
+  fprintf(stderr, "shim: block (%u, %u) hangs: threads wait at different barriers:", m.threads[0]->state.block.x,
+          m.threads[0]->state.block.y);
+  for (const auto &t : m.threads) fprintf(stderr, " %d", (int)t->at);
+  fprintf(stderr, "\n");
+  abort();
+}
+
+/* Frees the threads whose barrier is complete; returns whether any can run. */
+bool release(machine &m, size_t count) {
+  bool all_block = true, any = false;
+  for (size_t k = 0; k < count; k++)
+    all_block = all_block && (m.threads[k]->at == waiting::block || m.threads[k]->at == waiting::finished);
+  for (size_t first = 0; first < count; first += WARP) {
+    bool warp = true;
+    for (size_t k = first; k < first + WARP && k < count; k++) warp = warp && m.threads[k]->at == waiting::warp;
+    for (size_t k = first; k < first + WARP && k < count; k++) {
+      if ((warp || (all_block && m.threads[k]->at == waiting::block))) m.threads[k]->at = waiting::nothing, any = true;
+    }
+  }
+  return any;
+}
+
+void run_block(machine &m, uint3 block, dim3 grid, dim3 threads, void *shared) {
+  const size_t count = (size_t)threads.x * threads.y * threads.z;
+  if (count % WARP != 0) {
+    fprintf(stderr, "shim: %zu threads are not whole warps\n", count);
+    abort();
+  }
+  while (m.threads.size() < count) {
+    m.threads.push_back(std::make_unique<coroutine>());
+    m.threads.back()->stack = std::make_unique<char[]>(STACK);
+  }
+  m.slots.resize(count * 2);
+  for (size_t k = 0; k < count; k++) {
+    coroutine &t = *m.threads[k];
+    t.state.thread = {(unsigned)(k % threads.x), (unsigned)(k / threads.x % threads.y),
+                      (unsigned)(k / threads.x / threads.y)};
+    t.state.block = block, t.state.threads = threads, t.state.grid = grid;
+    t.state.lane = (int)(k % WARP), t.state.shared = shared, t.state.shuffles = 0;
+    t.state.slots = (uint64_t(*)[32])(m.slots.data() + k / WARP * 2 * WARP);
+    t.at = waiting::nothing;
+    getcontext(&t.context);
+    t.context.uc_stack.ss_sp = t.stack.get();
+    t.context.uc_stack.ss_size = STACK;
+    t.context.uc_link = nullptr;
+    makecontext(&t.context, start, 0);
+  }
+  for (;;) {
+    bool finished = true;
+    for (size_t k = 0; k < count; k++) {
+      coroutine &t = *m.threads[k];
+      if (t.at == waiting::nothing) {
+        m.running = &t;
+        ntk_shim = &t.state;
+        swapcontext(&m.scheduler, &t.context);
+      }
+      finished = finished && t.at == waiting::finished;
+    }
+    if (finished) return;
+    if (!release(m, count)) stuck(m);
+  }
+}
+
+std::mutex lock;
+std::map<void *, size_t> allocations;
+size_t bytes_now, bytes_peak;
+int fail_after = -1;
+
+bool allocation_fails() {
+  std::lock_guard<std::mutex> guard(lock);
+  return fail_after >= 0 && fail_after-- == 0;
+}
+
+}  // namespace
+
+void ntk_shim_wait_block() { wait(waiting::block); }
+void ntk_shim_wait_warp() { wait(waiting::warp); }
+
+void ntk_shim_launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()> &kernel) {
+  static thread_local machine own;
+  machine *const outer = current;
+  current = &own;
+  own.kernel = &kernel;
+  for (unsigned z = 0; z < grid.z; z++)
+    for (unsigned y = 0; y < grid.y; y++)
+      for (unsigned x = 0; x < grid.x; x++) {
+        void *memory = nullptr; /* fresh for every block: nothing may depend on the block before */
+        if (shared > 0 && posix_memalign(&memory, 16, shared) != 0) abort();
+        if (memory) memset(memory, 0xff, shared);
+        run_block(own, {x, y, z}, grid, threads, memory);
+        free(memory);
+      }
+  current = outer;
+}
+
+extern "C" {
+
+cudaError_t cudaGetDeviceCount(int *count) {
+  const char *text = getenv("NTK_SHIM_DEVICES");
+  *count = text ? atoi(text) : 1;
+  return *count > 0 ? cudaSuccess : cudaErrorNoDevice;
+}
+cudaError_t cudaSetDevice(int device) {
+  int count;
+  return cudaGetDeviceCount(&count) == cudaSuccess && device >= 0 && device < count ? cudaSuccess
+                                                                                   : cudaErrorInvalidDevice;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device) {
+  memset(prop, 0, sizeof *prop);
+  snprintf(prop->name, sizeof prop->name, "stand-in device %d", device);
+  prop->totalGlobalMem = (size_t)4 << 30, prop->sharedMemPerBlockOptin = 227 * 1024;
+  prop->major = 9, prop->minor = 0, prop->multiProcessorCount = 2;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int) {
+  switch (attribute) {
+    case cudaDevAttrClockRate: *value = 1000000; break;
+    case cudaDevAttrMultiProcessorCount: *value = 2; break;
+    case cudaDevAttrComputeCapabilityMajor: *value = 9; break;
+    case cudaDevAttrComputeCapabilityMinor: *value = 0; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = 227 * 1024; break;
+    default: return cudaErrorInvalidValue;
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaDriverGetVersion(int *version) { return *version = 13000, cudaSuccess; }
+cudaError_t cudaRuntimeGetVersion(int *version) { return *version = 13000, cudaSuccess; }
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
+  std::lock_guard<std::mutex> guard(lock);
+  *total_bytes = (size_t)4 << 30;
+  *free_bytes = *total_bytes - bytes_now;
+  return cudaSuccess;
+}
+cudaError_t cudaMalloc(void **out, size_t bytes) {
+  *out = nullptr;
+  if (allocation_fails()) return cudaErrorMemoryAllocation;
+  if (posix_memalign(out, 256, bytes ? bytes : 1) != 0) return cudaErrorMemoryAllocation;
+  memset(*out, 0xff, bytes); /* NaN and nonsense: memory of a device is not cleared */
+  std::lock_guard<std::mutex> guard(lock);
+  allocations[*out] = bytes;
+  bytes_now += bytes;
+  if (bytes_now > bytes_peak) bytes_peak = bytes_now;
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void *memory) {
+  if (!memory) return cudaSuccess;
+  std::lock_guard<std::mutex> guard(lock);
+  auto found = allocations.find(memory);
+  if (found == allocations.end()) return cudaErrorInvalidValue;
+  bytes_now -= found->second;
+  allocations.erase(found);
+  free(memory);
+  return cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
+  *out = nullptr;
+  if (allocation_fails()) return cudaErrorMemoryAllocation;
+  *out = malloc(bytes ? bytes : 1);
+  return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+cudaError_t cudaFreeHost(void *memory) { return free(memory), cudaSuccess; }
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  if (bytes) memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t) {
+  if (bytes) memset(to, value, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned) { return *out = nullptr, cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int value) {
+  return value <= 227 * 1024 ? cudaSuccess : cudaErrorInvalidValue;
+}
+cudaError_t cudaGetLastError(void) { return cudaSuccess; }
+const char *cudaGetErrorName(cudaError_t error) { return error == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaError"; }
+const char *cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess: return "no error";
+    case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+    case cudaErrorInvalidDevice: return "invalid device ordinal";
+    default: return "an error";
+  }
+}
+
+void ntk_shim_fail_allocation(int after) {
+  std::lock_guard<std::mutex> guard(lock);
+  fail_after = after;
+}
+size_t ntk_shim_device_bytes(int peak) {
+  std::lock_guard<std::mutex> guard(lock);
+  return peak ? bytes_peak : bytes_now;
+}
+
+}  // extern "C"

@@ -1,0 +1,146 @@
+/* The CUDA engine on the stand-in device against the CPU's float64 engine, through the public interface. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <ntk/ntk.h>
+#include <stdlib.h>
+
+#include "host/cuda/plane.h"
+#include "host/gram/plan.h"
+
+typedef struct problem {
+  const char *net;
+  int channels, height, width, images;
+  ntk_precision precision;
+} problem;
+
+static double random_pixel(uint64_t *state) {
+  *state = *state * 6364136223846793005u + 1442695040888963407u;
+  return (double)(*state >> 11) / (1ull << 52) - 1;
+}
+
+/* All outputs of all pairs of x (and z, if nz > 0) on a device. */
+static double *block(const char *device, const problem *p, ntk_precision precision, const double *x, int nx,
+                     const double *z, int nz, size_t *outputs) {
+  ntk_network *network;
+  ntk_plan *plan;
+  ntk_context *context;
+  cr_assert_eq(ntk_network_parse(p->net, &network), NTK_OK, "%s", ntk_last_error());
+  const ntk_plan_options options = {.kernels = NTK_KERNEL_BOTH, .precision = precision};
+  const ntk_shape shape = {p->channels, p->height, p->width};
+  cr_assert_eq(ntk_plan_create(network, shape, &options, &plan), NTK_OK, "%s", ntk_last_error());
+  cr_assert_eq(ntk_context_create(&context), NTK_OK);
+  cr_assert_eq(ntk_context_set_threads(context, 1), NTK_OK);
+  cr_assert_eq(ntk_context_set_device(context, device), NTK_OK, "%s", ntk_last_error());
+  *outputs = ntk_plan_output_count(plan);
+  const size_t pairs = (size_t)nx * (size_t)(nz ? nz : nx);
+  double *values = malloc(*outputs * pairs * sizeof *values), *out[64];
+  cr_assert_leq(*outputs, 64);
+  for (size_t k = 0; k < *outputs; k++) out[k] = values + k * pairs;
+  cr_assert_eq(ntk_plan_block(context, plan, x, nx, nz ? z : NULL, nz, out), NTK_OK, "%s", ntk_last_error());
+  ntk_context_free(context);
+  ntk_plan_free(plan);
+  ntk_network_free(network);
+  return values;
+}
+
+static void agree(const problem *p) {
+  const size_t size = (size_t)p->channels * (size_t)p->height * (size_t)p->width;
+  double *x = malloc((size_t)p->images * size * sizeof *x);
+  uint64_t state = 1;
+  for (size_t k = 0; k < (size_t)p->images * size; k++) x[k] = random_pixel(&state);
+  size_t outputs;
+  double *expected = block("cpu", p, NTK_F64, x, p->images, NULL, 0, &outputs);
+  double *got = block("cuda", p, p->precision, x, p->images, NULL, 0, &outputs), worst = 0;
+  for (size_t k = 0; k < outputs * (size_t)(p->images * p->images); k++) {
+    const double error = fabs(got[k] - expected[k]) / fabs(expected[k]);
+    if (!(error <= worst)) worst = error;
+  }
+  cr_expect_leq(worst, p->precision == NTK_F64 ? 1e-11 : 1e-6, "%s on %dx%d, %s: error %.2g", p->net, p->height,
+                p->width, p->precision == NTK_F64 ? "f64" : "f32", worst);
+  free(x), free(expected), free(got);
+}
+
+/* Prepares images x[0] and z[0..count) and computes their pairs by one table of kernels, without any second opinion. */
+static void kernel_sums(const ntk_plan *plan, const ntk_cuda_plane_ops *ops, const double *x, int images, double *sums,
+                        float *risk) {
+  enum { MOST = 8 };
+  const size_t real = ops->f64 ? sizeof(double) : sizeof(float);
+  ntk_cuda_device device;
+  ntk_cuda_plane plane;
+  void *memory;
+  cr_assert_eq(ntk_cuda_device_describe(0, &device), NTK_OK);
+  cr_assert_eq(ntk_cuda_plane_create(plan, &device, NULL, &plane, &memory), NTK_OK, "%s", ntk_last_error());
+  int exponent[MOST], flat[MOST];
+  ntk_cuda_images prepared = {.stride = ops->image_reals(&plane), .exponent = exponent, .flat = flat};
+  prepared.tables = malloc((size_t)images * prepared.stride * real);
+  cr_assert_eq(ops->prepare(&plane, x, images, &prepared, NULL), 0);
+  ntk_cuda_pair list[MOST];
+  for (int k = 0; k < images - 1; k++) list[k] = (ntk_cuda_pair){0, k + 1};
+  const size_t outputs = ntk_plan_sums(plan), groups = (size_t)plane.group_count;
+  ntk_cuda_pairs pairs = {.x = prepared, .z = prepared, .list = list, .count = images - 1, .sums = sums, .risk = risk};
+  pairs.partial = malloc(MOST * groups * outputs * sizeof(double));
+  pairs.partial_risk = malloc(MOST * groups * 8 * sizeof(float));
+  cr_assert_eq(ops->pairs(&plane, &pairs, NULL), 0);
+  free(prepared.tables), free(pairs.partial), free(pairs.partial_risk);
+  cudaFree(memory);
+}
+
+/* float32 kernels against the float64 ones, on different random images: none may need a second opinion. */
+static void kernels_agree(const problem *p) {
+  ntk_network *network;
+  ntk_plan *plan;
+  cr_assert_eq(ntk_network_parse(p->net, &network), NTK_OK, "%s", ntk_last_error());
+  const ntk_plan_options options = {.kernels = NTK_KERNEL_BOTH};
+  const ntk_shape shape = {p->channels, p->height, p->width};
+  cr_assert_eq(ntk_plan_create(network, shape, &options, &plan), NTK_OK, "%s", ntk_last_error());
+  const size_t size = ntk_plan_input_size(plan), count = ntk_plan_sums(plan) * (size_t)(p->images - 1);
+  double *x = malloc((size_t)p->images * size * sizeof *x), *sums[2];
+  float risk[2][8];
+  uint64_t state = 7;
+  for (size_t k = 0; k < (size_t)p->images * size; k++) x[k] = random_pixel(&state);
+  for (int k = 0; k < 2; k++) {
+    sums[k] = calloc(count, sizeof(double));
+    kernel_sums(plan, k ? &ntk_cuda_plane_f64 : &ntk_cuda_plane_f32, x, p->images, sums[k], risk[k]);
+  }
+  for (size_t k = 0; k < count; k++)
+    cr_expect_leq(fabs(sums[0][k] - sums[1][k]), 1e-6 * fabs(sums[1][k]), "%s on %dx%d: sum %zu is %.9g, not %.9g",
+                  p->net, p->height, p->width, k, sums[0][k], sums[1][k]);
+  for (int k = 0; k < p->images - 1; k++) {
+    cr_expect_leq(risk[0][k], 4e-7f, "%s on %dx%d: risk %g", p->net, p->height, p->width, (double)risk[0][k]);
+    cr_expect_eq(risk[1][k], 0);
+  }
+  free(x), free(sums[0]), free(sums[1]);
+  ntk_plan_free(plan);
+  ntk_network_free(network);
+}
+
+/* Any shape, filter, padding, bias and readout, by the block kernel. */
+Test(cuda_plane, general) {
+  static const problem problems[] = {
+      {"2*(conv3 relu) gap", 3, 8, 8, 3, NTK_F64},        {"3*(conv3 relu) gap", 2, 5, 7, 3, NTK_F64},
+      {"2*(conv3 relu) flatten", 1, 1, 1, 2, NTK_F64},    {"2*(conv5 relu) lap(1)", 2, 6, 9, 2, NTK_F64},
+      {"conv3 relu conv1 relu gap", 2, 7, 4, 2, NTK_F64}, {"2*(conv3 relu) gap", 3, 8, 8, 3, NTK_F32},
+      {"3*(conv3 relu) flatten", 3, 12, 11, 3, NTK_F32},  {"2*(conv3 relu) gap", 1, 33, 9, 2, NTK_F32},
+      {"conv3 relu gap", 1, 40, 36, 2, NTK_F32},
+  };
+  for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) {
+    agree(&problems[k]);
+    /* 1x1 images are all proportional: float32 hands them back */
+    if (problems[k].height > 1) kernels_agree(&problems[k]);
+  }
+}
+
+/* Every size of the warp kernel, all readouts. */
+Test(cuda_plane, warp) {
+  static const problem problems[] = {
+      {"conv3 relu gap", 3, 16, 16, 2, NTK_F32},        {"3*(conv3 relu) gap", 3, 16, 16, 3, NTK_F32},
+      {"3*(conv3 relu) lap(2)", 3, 16, 16, 3, NTK_F32}, {"6*(conv3 relu) flatten", 3, 16, 16, 6, NTK_F32},
+      {"2*(conv3 relu) lap(3)", 1, 28, 28, 2, NTK_F32}, {"4*(conv3 relu) flatten", 1, 28, 28, 5, NTK_F32},
+      {"3*(conv3 relu) lap(4)", 3, 32, 32, 2, NTK_F32}, {"5*(conv3 relu) flatten", 3, 32, 32, 5, NTK_F32},
+  };
+  for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) {
+    agree(&problems[k]);
+    /* 1x1 images are all proportional: float32 hands them back */
+    if (problems[k].height > 1) kernels_agree(&problems[k]);
+  }
+}
