@@ -38,7 +38,8 @@ static void fill_images(double *images, size_t count, uint64_t seed) {
 }
 
 static int open_context(int threads, ntk_context **out) {
-  if (ntk_context_create(out) != NTK_OK || ntk_context_set_threads(*out, threads) != NTK_OK)
+  if (ntk_context_create(out) != NTK_OK || ntk_context_set_device(*out, "cpu") != NTK_OK ||
+      ntk_context_set_threads(*out, threads) != NTK_OK)
     return bench_fail(BENCH_BROKEN, "%s", ntk_last_error());
   return BENCH_OK;
 }
