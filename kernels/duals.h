@@ -52,8 +52,14 @@
     if (want_p) NTK_HORNER(p, m, count, NTK_DUAL_P); \
   } while (0)
 
-/* The same after the first ReLU, where correlations near 0 are rare: the tables are less exact there. */
-#ifndef NTK_DUAL_TABLES
+/* The same after the first ReLU, where correlations near 0 are rare: these are less exact there. */
+#if defined(NTK_DUAL_SHORT)
+#define NTK_DUALS_LATER(p, s, m, count, want_p)          \
+  do {                                                   \
+    NTK_HORNER(s, m, count, NTK_DUAL_S);                 \
+    if (want_p) NTK_HORNER(p, m, count, NTK_DUAL_P5_LATER); \
+  } while (0)
+#elif !defined(NTK_DUAL_TABLES)
 #define NTK_DUALS_LATER NTK_DUALS_WHOLE
 #else
 /* A quadratic whose coefficients are looked up balances multipliers and shuffles, where Horner's rule waits for the

@@ -15,7 +15,7 @@ static int is_plain(const ntk_program *p) {
     if (layer->bias != 0 || layer->rescale != 1 || (layer->tap >= 0) != last) return 0;
     if (layer->signed_rho != (l == 0) || (l > 0 && !layer->trained) || layer->norm != l) return 0;
   }
-  return p->layer_count > 0 && p->tap_count == 1;
+  return p->layer_count > 1 && p->tap_count == 1;
 }
 
 static size_t align(size_t bytes) { return (bytes + 255) / 256 * 256; }

@@ -41,7 +41,7 @@ typedef struct batch {
 typedef struct cuda_worker {
   ntk_worker_shared *shared;
   ntk_cuda_device device;
-  int64_t tile;
+  int64_t tile, part; /* a tile is computed in parts that fit the device's memory, of at most this many rows */
   cudaStream_t stream;
   int streaming; /* the stream exists */
   ntk_cuda_plane plane;
@@ -106,7 +106,7 @@ static uint64_t host_bytes(const ntk_plan *plan, const ntk_backend *backend, int
 }
 
 static ntk_status create_images(cuda_worker *w, const ntk_cuda_plane_ops *ops, ntk_cuda_images *out) {
-  const size_t count = (size_t)w->tile;
+  const size_t count = (size_t)w->part;
   out->stride = ops->image_reals(&w->plane);
   NTK_TRY(device_memory(&out->tables, count * out->stride * (ops->f64 ? sizeof(double) : sizeof(float)), "the images"));
   NTK_TRY(device_memory((void **)&out->exponent, count * sizeof(int), "the images"));
@@ -115,18 +115,19 @@ static ntk_status create_images(cuda_worker *w, const ntk_cuda_plane_ops *ops, n
 
 static ntk_status create_side(cuda_worker *w, device_side *side) {
   const size_t size = ntk_plan_input_size(w->shared->plan);
-  NTK_TRY(device_memory((void **)&side->pixels, (size_t)w->tile * size * sizeof(double), "the inputs"));
+  NTK_TRY(device_memory((void **)&side->pixels, (size_t)w->part * size * sizeof(double), "the inputs"));
   return create_images(w, plane_ops(w->shared->plan), &side->images);
 }
 
 static void free_images(ntk_cuda_images *images) {
   cudaFree(images->tables), cudaFree(images->exponent), cudaFree(images->flat);
+  *images = (ntk_cuda_images){0};
 }
 
 static ntk_status create_batch(cuda_worker *w) {
   batch *b = &w->pairs;
   const size_t outputs = 2 * (size_t)w->plane.tap_count * (size_t)w->plane.pool_count;
-  const size_t groups = (size_t)w->plane.group_count, count = (size_t)batch_capacity(w->shared->plan, w->tile);
+  const size_t groups = (size_t)w->plane.group_count, count = (size_t)batch_capacity(w->shared->plan, w->part);
   b->capacity = (int)count;
   NTK_TRY(pinned_memory((void **)&b->list, count * sizeof *b->list));
   NTK_TRY(pinned_memory((void **)&b->sums, count * outputs * sizeof *b->sums));
@@ -139,21 +140,46 @@ static ntk_status create_batch(cuda_worker *w) {
   return device_memory((void **)&b->device_risk, count * sizeof(float), "a batch of pairs");
 }
 
+static void free_sides(cuda_worker *w) {
+  device_side *const sides[2] = {&w->x, &w->z};
+  for (int k = 0; k < 2; k++) {
+    cudaFree(sides[k]->pixels), free_images(&sides[k]->images), free_images(&sides[k]->exact);
+    sides[k]->pixels = NULL, sides[k]->count = 0, sides[k]->exact_ready = 0;
+  }
+}
+
+static void free_batch(batch *b) {
+  cudaFreeHost(b->list), cudaFreeHost(b->sums), cudaFreeHost(b->risk);
+  cudaFree(b->device_list), cudaFree(b->partial), cudaFree(b->device_sums), cudaFree(b->partial_risk);
+  cudaFree(b->device_risk);
+  free(b->at);
+  *b = (batch){0};
+}
+
+/* Memory for parts of w->part rows; where the device has too little, of half as many, and so on. */
+static ntk_status create_part(cuda_worker *w) {
+  for (;; w->part = (w->part + 1) / 2) {
+    ntk_status status = create_side(w, &w->x);
+    if (status == NTK_OK) status = create_side(w, &w->z);
+    if (status == NTK_OK) status = create_batch(w);
+    if (status != NTK_ERROR_MEMORY || w->part == 1) return status;
+    free_sides(w);
+    free_batch(&w->pairs);
+  }
+}
+
 static void free_worker(void *worker) {
   cuda_worker *w = worker;
   if (!w) return;
   cudaSetDevice(w->device.id);
   if (w->streaming) cudaStreamSynchronize(w->stream); /* nothing may still write to what is freed */
-  device_side *const sides[2] = {&w->x, &w->z};
-  for (int k = 0; k < 2; k++) cudaFree(sides[k]->pixels), free_images(&sides[k]->images), free_images(&sides[k]->exact);
-  batch *b = &w->pairs;
-  cudaFreeHost(b->list), cudaFreeHost(b->sums), cudaFreeHost(b->risk), cudaFreeHost(w->staging);
-  cudaFree(b->device_list), cudaFree(b->partial), cudaFree(b->device_sums), cudaFree(b->partial_risk);
-  cudaFree(b->device_risk), cudaFree(w->plane_memory);
+  free_sides(w);
+  free_batch(&w->pairs);
+  cudaFreeHost(w->staging), cudaFree(w->plane_memory);
   if (w->streaming) cudaStreamDestroy(w->stream);
   if (w->values)
     for (size_t k = 0; k < w->shared->plan->output_count; k++) free(w->values[k]);
-  free(b->at), free(w->values), free(w->one), free(w->risky);
+  free(w->values), free(w->one), free(w->risky);
   free(w);
 }
 
@@ -162,7 +188,7 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
   cuda_worker *w = calloc(1, sizeof *w);
   if (!w) return no_memory();
   *out = w;
-  w->shared = shared, w->tile = tile;
+  w->shared = shared, w->tile = w->part = tile;
   w->device.id = shared->devices[index % shared->device_count];
   w->x.source = &shared->job->rows;
   w->z.source = shared->job->columns.count ? &shared->job->columns : &shared->job->rows;
@@ -177,9 +203,7 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
                     "%s has %zu KiB of shared memory for a block, this network needs %zu: use "
                     "--device cpu",
                     w->device.name, w->device.shared_bytes >> 10, plane_ops(plan)->shared_bytes(&w->plane) >> 10);
-  NTK_TRY(create_side(w, &w->x));
-  NTK_TRY(create_side(w, &w->z));
-  NTK_TRY(create_batch(w));
+  NTK_TRY(create_part(w));
   NTK_TRY(pinned_memory((void **)&w->staging, (size_t)w->staged * ntk_plan_input_size(plan) * sizeof(double)));
   w->one = malloc(plan->output_count * sizeof *w->one);
   w->values = calloc(plan->output_count, sizeof *w->values);
@@ -247,39 +271,52 @@ static ntk_status run_batch(cuda_worker *w, const ntk_cuda_plane_ops *ops, const
   return NTK_OK;
 }
 
-/* A tile of the matrix: which pairs, and where their values go. */
+/* A part of a tile: images [i0, i0 + rows) and [j0, j0 + columns), whose first value is the tile's value `base`. */
 typedef struct extent {
-  int64_t i0, rows, j0, columns;
+  int64_t i0, rows, j0, columns, base, stride; /* stride: values a row of the tile */
   bool triangle, diagonal;
 } extent;
 
-/* Runs the pairs at `places` (NULL: all `count` of them in order) of the tile, batch by batch. In the plan's precision
- * pairs that need float64 go to w->risky. */
+static device_side *column_side(cuda_worker *w, const extent *e) {
+  return e->triangle || (e->diagonal && w->z.source == w->x.source) ? &w->x : &w->z;
+}
+
+static int64_t extent_pairs(const extent *e) { return e->diagonal ? e->rows : e->rows * e->columns; }
+
+/* Fills the batch with pairs of the extent from *next on: all of them, or those at the given places. */
+static int fill_batch(batch *b, const extent *e, const int64_t *places, int64_t count, int64_t *next) {
+  int filled = 0;
+  for (; *next < count && filled < b->capacity; ++*next) {
+    const int64_t place = places ? places[*next] : *next;
+    const int64_t i = e->diagonal ? place : place / e->columns, j = e->diagonal ? place : place % e->columns;
+    if (e->triangle && j < i) continue;
+    b->list[filled] = (ntk_cuda_pair){(int)i, (int)j};
+    b->at[filled++] = place;
+  }
+  return filled;
+}
+
+/* Runs the pairs at `places` (NULL: all `count` of them) of the extent, batch by batch. In the plan's precision pairs
+ * that need float64 go to w->risky. */
 static ntk_status run_places(cuda_worker *w, const extent *e, const int64_t *places, int64_t count, bool exact) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_cuda_plane_ops *ops = exact ? &ntk_cuda_plane_f64 : plane_ops(plan);
-  device_side *z = e->triangle || (e->diagonal && w->z.source == w->x.source) ? &w->x : &w->z;
+  const device_side *z = column_side(w, e);
   const double limit = ntk_risk_limit(plan);
   const size_t outputs = 2 * (size_t)w->plane.tap_count * (size_t)w->plane.pool_count;
   batch *b = &w->pairs;
   for (int64_t next = 0; next < count;) {
-    int filled = 0;
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
-    for (; next < count && filled < b->capacity; next++) {
-      const int64_t place = places ? places[next] : next;
-      const int64_t i = e->diagonal ? place : place / e->columns, j = e->diagonal ? place : place % e->columns;
-      if (e->triangle && j < i) continue;
-      b->list[filled] = (ntk_cuda_pair){(int)i, (int)j};
-      b->at[filled++] = place;
-    }
+    const int filled = fill_batch(b, e, places, count, &next);
     NTK_TRY(run_batch(w, ops, exact ? &w->x.exact : &w->x.images, exact ? &z->exact : &z->images, filled));
     for (int k = 0; k < filled; k++) {
+      const int64_t i = b->list[k].x, j = b->list[k].z;
       if (!exact && b->risk[k] > limit) {
         w->risky[w->risky_count++] = b->at[k];
         continue;
       }
-      NTK_TRY(ntk_value_store(plan, b->sums + (size_t)k * outputs, w->one, w->values, (size_t)b->at[k],
-                              e->i0 + b->list[k].x, e->j0 + b->list[k].z));
+      NTK_TRY(ntk_value_store(plan, b->sums + (size_t)k * outputs, w->one, w->values,
+                              (size_t)(e->base + (e->diagonal ? i : i * e->stride + j)), e->i0 + i, e->j0 + j));
     }
     if (!exact) atomic_fetch_add(&w->shared->pairs, filled);
   }
@@ -287,16 +324,33 @@ static ntk_status run_places(cuda_worker *w, const extent *e, const int64_t *pla
 }
 
 static ntk_status run_extent(cuda_worker *w, const extent *e) {
-  device_side *z = e->triangle || (e->diagonal && w->z.source == w->x.source) ? &w->x : &w->z;
+  device_side *z = column_side(w, e);
   NTK_TRY(enter_images(w, &w->x, e->i0, e->rows));
   if (z != &w->x) NTK_TRY(enter_images(w, z, e->j0, e->diagonal ? e->rows : e->columns));
   w->risky_count = 0;
-  NTK_TRY(run_places(w, e, NULL, e->diagonal ? e->rows : e->rows * e->columns, false));
+  NTK_TRY(run_places(w, e, NULL, extent_pairs(e), false));
   if (w->risky_count == 0) return NTK_OK;
   NTK_TRY(enter_exact(w, &w->x));
   NTK_TRY(enter_exact(w, z));
   NTK_TRY(run_places(w, e, w->risky, w->risky_count, true));
   atomic_fetch_add(&w->shared->recomputed, w->risky_count);
+  return NTK_OK;
+}
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* A whole tile, part by part. */
+static ntk_status run_parts(cuda_worker *w, const extent *tile) {
+  for (int64_t i = 0; i < tile->rows; i += w->part)
+    for (int64_t j = 0; j < tile->columns; j += w->part) {
+      if (tile->triangle && j < i) continue;
+      extent e = *tile;
+      e.i0 += i, e.rows = least(w->part, tile->rows - i);
+      e.j0 += tile->diagonal ? i : j, e.columns = tile->diagonal ? 1 : least(w->part, tile->columns - j);
+      e.base = tile->diagonal ? i : i * tile->stride + j;
+      e.triangle = tile->triangle && i == j;
+      NTK_TRY(run_extent(w, &e));
+    }
   return NTK_OK;
 }
 
@@ -307,9 +361,9 @@ static ntk_status run_tile(void *worker, int64_t tile_row, int64_t tile_column, 
   extent e = {.i0 = tile_row * w->tile, .j0 = tile_column * w->tile, .diagonal = job->diagonal};
   if (e.diagonal) e.j0 = e.i0;
   e.triangle = !e.diagonal && job->columns.count == 0 && tile_row == tile_column;
-  e.rows = w->x.source->count - e.i0 < w->tile ? w->x.source->count - e.i0 : w->tile;
-  e.columns = e.diagonal ? 1 : w->z.source->count - e.j0 < w->tile ? w->z.source->count - e.j0 : w->tile;
-  ntk_status status = run_extent(w, &e);
+  e.rows = least(w->tile, w->x.source->count - e.i0);
+  e.columns = e.stride = e.diagonal ? 1 : least(w->tile, w->z.source->count - e.j0);
+  ntk_status status = run_parts(w, &e);
   if (status == NTK_ERROR_DEVICE) {
     char message[512];
     snprintf(message, sizeof message, "%s", ntk_last_error());

@@ -14,6 +14,7 @@
 typedef double real;
 #else
 typedef float real;
+#define NTK_DUAL_SHORT /* where issue slots are what there is too little of */
 #endif
 typedef real vec;
 

@@ -30,8 +30,8 @@ typedef struct ntk_cuda_plane {
                                  (plane_warp.cuh) */
   const double *pool_weights; /* [pool]: height x height, then width x width; flatten: identities */
   size_t shared_most;         /* bytes of shared memory that a block may have on this device */
-  int plain;                  /* 1: all layers 3x3, zero padding, ReLU, no bias, trained but for the first and last,
-                                 one tap at the end: what plane_warp.cuh computes */
+  int plain; /* 1: what plane_warp.cuh computes: two or more layers, all 3x3 with zero padding, ReLU and no bias, all
+                trained but perhaps the first, one tap at the end */
 } ntk_cuda_plane;
 
 /* Prepared images, natural order, real = float or double:

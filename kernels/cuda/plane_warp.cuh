@@ -6,8 +6,8 @@
  * repeat the last columns: nothing connects to them and their weight is 0.
  */
 
-/* Warps of a block: with 16 a thread has 128 registers, with 12 it has 168. */
-enum { WARPS = 16, PAIR_WARPS = 12 };
+/* Warps of a block: with 16 a thread has 128 registers; warp_pairs, which loads ahead, wants more. */
+enum { WARPS = 16, PAIR_WARPS = 8 };
 
 /* The offset-plane seam of a tile cuts each axis once, at edge (HEIGHT - a) mod ROWS of some lane's patch, and (WIDTH -
  * b) mod 4. Kernels know its parity (ROW_ODD, COLUMN_ODD), so that across edges of the other parity neighbouring sums
@@ -126,27 +126,27 @@ INLINE void layer_warp(patch<ROWS, NTK> &v, const edges<ROWS> &cut, const float 
       const float below = k + 1 < ROWS ? v.s[k + 1 < ROWS ? k + 1 : k][c] : below_s[c];
       s[c] = sum_rows<ROWS, ROW_ODD>(v.s, k, c, below, cut.up, keep_s);
       const float product = nx[c] * nz[c];
-      d[c] = fmaf(nx[c], nz[c], KIND & FIRST_LAYER ? -fabsf(s[c]) : -s[c]);
+      d[c] = fmaf(nx[c], nz[c], KIND == FIRST_LAYER ? -fabsf(s[c]) : -s[c]);
       m[c] = __saturatef(d[c] * fast_reciprocal(product)); /* a black pixel's NaN becomes 0 */
       q[c] = fast_sqrt(m[c]);
-      if (KIND && NTK) {
-        if (KIND & FIRST_LAYER) note_risk(&risk, 0, product, m[c], q[c]);
-        if (!(KIND & FIRST_LAYER)) note_risk(&risk, 1, product, m[c], q[c]);
-      }
+      if (KIND && NTK) note_risk(&risk, KIND == FIRST_LAYER ? 0 : 1, product, m[c], q[c]);
     }
-    NTK_DUALS_WHOLE(pp, poly, m, 4, NTK);
+    if (KIND == FIRST_LAYER)
+      NTK_DUALS_WHOLE(pp, poly, m, 4, NTK);
+    else
+      NTK_DUALS_LATER(pp, poly, m, 4, NTK);
     UNROLL for (int c = 0; c < 4; c++) {
-      const float rise = d[c] * q[c], base = KIND & FIRST_LAYER ? fmaxf(s[c], 0.0f) : s[c];
+      const float rise = d[c] * q[c], base = KIND == FIRST_LAYER ? fmaxf(s[c], 0.0f) : s[c];
       v.s[k][c] = fmaf(rise, poly[c], base);
       if (!NTK) continue;
       const float below = k + 1 < ROWS ? v.t[k + 1 < ROWS ? k + 1 : k][c] : below_t[c];
       const float t = sum_rows<ROWS, ROW_ODD>(v.t, k, c, below, cut.up, keep_t);
       float k0 = fmaf(-q[c], pp[c], 1.0f);
-      if ((KIND & FIRST_LAYER) && !(s[c] > 0)) k0 = q[c] * pp[c];
-      v.t[k][c] = KIND & LAST_LAYER ? t * k0 : fmaf(t, k0, v.s[k][c]);
+      if (KIND == FIRST_LAYER && !(s[c] > 0)) k0 = q[c] * pp[c];
+      v.t[k][c] = KIND == LAST_LAYER ? t * k0 : fmaf(t, k0, v.s[k][c]);
     }
   }
-  if (KIND && NTK) add_risk(risk, KIND & FIRST_LAYER ? 0 : 1, warp_risk);
+  if (KIND && NTK) add_risk(risk, KIND == FIRST_LAYER ? 0 : 1, warp_risk);
 }
 
 /* The input products of a patch, few channels. */
@@ -208,10 +208,7 @@ INLINE void run_layers(const ntk_cuda_plane &p, patch<ROWS, NTK> &v, const ntk_t
   const int end = p.layer_count - 1, before = last < end ? last : end;
   int l = first;
   if (l == 0) {
-    if (end == 0)
-      layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, FIRST_LAYER | LAST_LAYER>(v, cut, x, z, warp_risk);
-    else
-      layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, FIRST_LAYER>(v, cut, x, z, warp_risk);
+    layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, FIRST_LAYER>(v, cut, x, z, warp_risk);
     l++, x += x_step, z += z_step;
   }
   for (; l < before; l++, x += x_step, z += z_step) layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, 0>(v, cut, x, z, warp_risk);
@@ -233,70 +230,99 @@ INLINE void load_tables(int first, int last, int b, const float *x, const float 
   }
 }
 
+/* What a block works on; in shared memory, since the state of the tiles leaves no registers for it. */
+struct warp_block {
+  const float *x, *z; /* prepared images */
+  int begin, middle, end; /* tiles; from `middle` on their row seam is odd */
+};
+
+INLINE void open_block(const ntk_cuda_plane &p, const ntk_cuda_pairs &q, warp_block *block) {
+  const int group = (int)blockIdx.x % p.group_count, pair = (int)blockIdx.x / p.group_count;
+  block->x = (const float *)q.x.tables + (size_t)q.list[pair].x * q.x.stride;
+  block->z = (const float *)q.z.tables + (size_t)q.list[pair].z * q.z.stride;
+  block->begin = p.groups[group], block->end = p.groups[group + 1];
+  block->middle = block->begin + p.even_tiles[group];
+}
+
+/* The tile of a warp in a round. Warps without one of their own repeat the last one and throw it away (*own = 0): no
+ * branch may split a warp. */
+INLINE ntk_tile round_tile(const ntk_cuda_plane &p, const warp_block &block, int round, int *own) {
+  const int stop = round >= block.middle ? block.end : block.middle, mine = round + (int)threadIdx.x / 32;
+  *own = mine < stop;
+  return p.tiles[mine < stop ? mine : stop - 1];
+}
+
+INLINE int next_round(const warp_block &block, int round) {
+  const int next = round + (int)blockDim.x / 32;
+  return round < block.middle && next > block.middle ? block.middle : next;
+}
+
+/* Adds up what the warps have left, and stores it. */
+INLINE void close_block(const ntk_cuda_plane &p, const ntk_cuda_pairs &q, const double *sums, const float (*risk)[8]) {
+  const int outputs = 2 * p.pool_count, warps = (int)blockDim.x / 32;
+  for (int k = (int)threadIdx.x; k < outputs; k += (int)blockDim.x) {
+    double sum = 0;
+    for (int w = 0; w < warps; w++) sum += sums[w * outputs + k];
+    q.partial[(size_t)blockIdx.x * outputs + k] = sum;
+  }
+  if (threadIdx.x >= 4) return;
+  float sum = 0;
+  for (int w = 0; w < warps; w++) sum += risk[w][threadIdx.x];
+  q.partial_risk[8 * (size_t)blockIdx.x + threadIdx.x] = sum;
+}
+
 /* One group of tiles (of one b) of one pair, a warp a tile; blockIdx.x = pair * group_count + group. `chunk` layers'
  * tables are in shared memory at a time. */
 template <int ROWS, int WIDTH, int NTK>
 __global__ void __launch_bounds__(32 * WARPS, 1) warp_tiles(ntk_cuda_plane p, ntk_cuda_pairs q, int chunk) {
-  constexpr int HEIGHT = 4 * ROWS;
-  NTK_DYNAMIC_SHARED(double, shared);
-  __shared__ float warp_risk[WARPS][8];
-  const int group = (int)blockIdx.x % p.group_count, pair = (int)blockIdx.x / p.group_count;
-  const int warp = (int)threadIdx.x / 32, warps = (int)blockDim.x / 32, outputs = 2 * p.pool_count;
-  const int begin = p.groups[group], end = p.groups[group + 1], area = HEIGHT * WIDTH;
-  const int step = area + (HEIGHT + ROWS - 1) * WIDTH;
-  double *const sums = shared + warp * outputs;
-  float *const tables = (float *)(shared + WARPS * outputs), *const to = q.partial_risk + 8 * (size_t)blockIdx.x;
-  const real *const x = (const real *)q.x.tables + (size_t)q.list[pair].x * q.x.stride;
-  const real *const z = (const real *)q.z.tables + (size_t)q.list[pair].z * q.z.stride;
-  if (both_flat(p, q, q.list[pair])) return; /* finish_pair hands it back */
-  for (int k = (int)threadIdx.x % 32; k < outputs; k += 32) sums[k] = 0;
-  /* estimates of error: of the tiles of this warp, and of those that it throws away */
-  if (threadIdx.x % 32 < 8) warp_risk[warp][threadIdx.x % 32] = 0;
-  __syncwarp();
-  const int middle = begin + p.even_tiles[group]; /* then the tiles with an odd seam */
-  for (int round = begin; round < end; round = round < middle && round + warps > middle ? middle : round + warps) {
-    const int row_odd = round >= middle, stop = row_odd ? end : middle;
-    /* warps without a tile of their own repeat the last one and throw it away: no branch may split a warp */
-    const int mine = round + warp < stop ? round + warp : stop - 1;
-    const ntk_tile tile = p.tiles[mine];
-    const int column_odd = (WIDTH - tile.b) % 4 % 2;
-    const place at = find_place<ROWS, WIDTH>(tile);
-    float *const risk = warp_risk[warp] + (mine == round + warp ? 0 : 4);
+  NTK_DYNAMIC_SHARED(double, shared); /* [warp][pool][2] sums, then the tables */
+  __shared__ float warp_risk[WARPS][8]; /* estimates of error: of the warp's tiles, and of those that it throws away */
+  __shared__ warp_block block;
+  constexpr int AREA = 4 * ROWS * WIDTH, STEP = AREA + (4 * ROWS + ROWS - 1) * WIDTH;
+  float *const tables = (float *)(shared + WARPS * 2 * p.pool_count);
+  if (both_flat(p, q, q.list[blockIdx.x / p.group_count])) return; /* finish_pair hands it back */
+  for (int k = (int)threadIdx.x; k < WARPS * 2 * p.pool_count; k += (int)blockDim.x) shared[k] = 0;
+  if (threadIdx.x < WARPS * 8) warp_risk[threadIdx.x / 8][threadIdx.x % 8] = 0;
+  if (threadIdx.x == 0) open_block(p, q, &block);
+  __syncthreads();
+  for (int round = block.begin; round < block.end; round = next_round(block, round)) {
+    int own;
     patch<ROWS, NTK> v;
-    enter_patch<ROWS, WIDTH, NTK>(p, tile, at, x, z, v);
+    {
+      const ntk_tile tile = round_tile(p, block, round, &own);
+      enter_patch<ROWS, WIDTH, NTK>(p, tile, find_place<ROWS, WIDTH>(tile), block.x, block.z, v);
+    }
     for (int first = 0; first < p.layer_count; first += chunk) {
       const int last = first + chunk < p.layer_count ? first + chunk : p.layer_count;
-      if (round == begin || chunk < p.layer_count) {
+      const ntk_tile tile = round_tile(p, block, round, &own);
+      const place at = find_place<ROWS, WIDTH>(tile);
+      if (round == block.begin || chunk < p.layer_count) {
         __syncthreads();
-        load_tables<ROWS, WIDTH>(first, last, tile.b, x + pixel_reals(p), z + pixel_reals(p), tables);
+        load_tables<ROWS, WIDTH>(first, last, tile.b, block.x + pixel_reals(p), block.z + pixel_reals(p), tables);
         __syncthreads();
       }
+      float *const risk = warp_risk[threadIdx.x / 32] + (own ? 0 : 4);
       const float *const n_x = tables + at.row * WIDTH + at.column;
-      const float *const n_z = tables + area + at.z_row * WIDTH + at.column;
-      if (row_odd && column_odd)
-        run_layers<ROWS, WIDTH, NTK, 1, 1>(p, v, tile, at, first, last, n_x, step, n_z, step, risk);
-      else if (row_odd)
-        run_layers<ROWS, WIDTH, NTK, 1, 0>(p, v, tile, at, first, last, n_x, step, n_z, step, risk);
+      const float *const n_z = tables + AREA + at.z_row * WIDTH + at.column;
+      const int column_odd = (WIDTH - tile.b) % 4 % 2;
+      if (round >= block.middle && column_odd)
+        run_layers<ROWS, WIDTH, NTK, 1, 1>(p, v, tile, at, first, last, n_x, STEP, n_z, STEP, risk);
+      else if (round >= block.middle)
+        run_layers<ROWS, WIDTH, NTK, 1, 0>(p, v, tile, at, first, last, n_x, STEP, n_z, STEP, risk);
       else if (column_odd)
-        run_layers<ROWS, WIDTH, NTK, 0, 1>(p, v, tile, at, first, last, n_x, step, n_z, step, risk);
+        run_layers<ROWS, WIDTH, NTK, 0, 1>(p, v, tile, at, first, last, n_x, STEP, n_z, STEP, risk);
       else
-        run_layers<ROWS, WIDTH, NTK, 0, 0>(p, v, tile, at, first, last, n_x, step, n_z, step, risk);
+        run_layers<ROWS, WIDTH, NTK, 0, 0>(p, v, tile, at, first, last, n_x, STEP, n_z, STEP, risk);
     }
-    pool_patch<ROWS, WIDTH, NTK>(p, tile, at, v, mine == round + warp ? 1.0f : 0.0f, sums);
-    if (round == 0 && threadIdx.x == 0)
-      for (int k = 0; k < 4; k++) to[4 + k] = warp_risk[0][k];
+    __syncwarp();
+    const ntk_tile tile = round_tile(p, block, round, &own);
+    pool_patch<ROWS, WIDTH, NTK>(p, tile, find_place<ROWS, WIDTH>(tile), v, own ? 1.0f : 0.0f,
+                                 shared + threadIdx.x / 32 * 2 * p.pool_count);
+    if (round == 0 && threadIdx.x == 0) /* tile 0 */
+      for (int k = 0; k < 4; k++) q.partial_risk[8 * (size_t)blockIdx.x + 4 + k] = warp_risk[0][k];
   }
   __syncthreads();
-  for (int k = (int)threadIdx.x; k < outputs; k += (int)blockDim.x) {
-    double sum = 0;
-    for (int w = 0; w < warps; w++) sum += shared[w * outputs + k];
-    q.partial[(size_t)blockIdx.x * outputs + k] = sum;
-  }
-  if (threadIdx.x < 4) {
-    float sum = 0;
-    for (int w = 0; w < warps; w++) sum += warp_risk[w][threadIdx.x];
-    to[threadIdx.x] = sum;
-  }
+  close_block(p, q, shared, warp_risk);
 }
 
 /* A single tile a pair (flatten): a warp a pair, tables straight from the caches, which neighbouring pairs share. */

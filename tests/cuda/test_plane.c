@@ -60,7 +60,16 @@ static void agree(const problem *p) {
   free(x), free(expected), free(got);
 }
 
-/* Prepares images x[0] and z[0..count) and computes their pairs by one table of kernels, without any second opinion. */
+/* Device memory, with a copy of `from` unless NULL. */
+static void *on_device(const void *from, size_t bytes) {
+  void *memory;
+  cr_assert_eq(cudaMalloc(&memory, bytes), 0);
+  if (from) cr_assert_eq(cudaMemcpyAsync(memory, from, bytes, cudaMemcpyHostToDevice, NULL), 0);
+  return memory;
+}
+
+/* Prepares images, and computes the pairs of the first with the others by one table of kernels, without any second
+ * opinion. */
 static void kernel_sums(const ntk_plan *plan, const ntk_cuda_plane_ops *ops, const double *x, int images, double *sums,
                         float *risk) {
   enum { MOST = 8 };
@@ -70,19 +79,27 @@ static void kernel_sums(const ntk_plan *plan, const ntk_cuda_plane_ops *ops, con
   void *memory;
   cr_assert_eq(ntk_cuda_device_describe(0, &device), NTK_OK);
   cr_assert_eq(ntk_cuda_plane_create(plan, &device, NULL, &plane, &memory), NTK_OK, "%s", ntk_last_error());
-  int exponent[MOST], flat[MOST];
-  ntk_cuda_images prepared = {.stride = ops->image_reals(&plane), .exponent = exponent, .flat = flat};
-  prepared.tables = malloc((size_t)images * prepared.stride * real);
-  cr_assert_eq(ops->prepare(&plane, x, images, &prepared, NULL), 0);
+  ntk_cuda_images prepared = {.stride = ops->image_reals(&plane)};
+  const size_t size = ntk_plan_input_size(plan), outputs = ntk_plan_sums(plan), groups = (size_t)plane.group_count;
   ntk_cuda_pair list[MOST];
   for (int k = 0; k < images - 1; k++) list[k] = (ntk_cuda_pair){0, k + 1};
-  const size_t outputs = ntk_plan_sums(plan), groups = (size_t)plane.group_count;
-  ntk_cuda_pairs pairs = {.x = prepared, .z = prepared, .list = list, .count = images - 1, .sums = sums, .risk = risk};
-  pairs.partial = malloc(MOST * groups * outputs * sizeof(double));
-  pairs.partial_risk = malloc(MOST * groups * 8 * sizeof(float));
+  prepared.tables = on_device(NULL, (size_t)images * prepared.stride * real);
+  prepared.exponent = on_device(NULL, MOST * sizeof(int)), prepared.flat = on_device(NULL, MOST * sizeof(int));
+  double *pixels = on_device(x, (size_t)images * size * sizeof *x);
+  cr_assert_eq(ops->prepare(&plane, pixels, images, &prepared, NULL), 0);
+  ntk_cuda_pairs pairs = {.x = prepared, .z = prepared, .count = images - 1};
+  pairs.list = on_device(list, sizeof list);
+  pairs.sums = on_device(NULL, MOST * outputs * sizeof(double)), pairs.risk = on_device(NULL, MOST * sizeof(float));
+  pairs.partial = on_device(NULL, MOST * groups * outputs * sizeof(double));
+  pairs.partial_risk = on_device(NULL, MOST * groups * 8 * sizeof(float));
   cr_assert_eq(ops->pairs(&plane, &pairs, NULL), 0);
-  free(prepared.tables), free(pairs.partial), free(pairs.partial_risk);
-  cudaFree(memory);
+  const size_t count = (size_t)pairs.count;
+  cr_assert_eq(cudaMemcpyAsync(sums, pairs.sums, count * outputs * sizeof *sums, cudaMemcpyDeviceToHost, NULL), 0);
+  cr_assert_eq(cudaMemcpyAsync(risk, pairs.risk, count * sizeof *risk, cudaMemcpyDeviceToHost, NULL), 0);
+  cr_assert_eq(cudaStreamSynchronize(NULL), 0);
+  void *const used[] = {prepared.tables, prepared.exponent, prepared.flat,      pixels, (void *)pairs.list, pairs.sums,
+                        pairs.risk,      pairs.partial,     pairs.partial_risk, memory};
+  for (size_t k = 0; k < sizeof used / sizeof *used; k++) cudaFree(used[k]);
 }
 
 /* float32 kernels against the float64 ones, on different random images: none may need a second opinion. */
@@ -143,4 +160,15 @@ Test(cuda_plane, warp) {
     /* 1x1 images are all proportional: float32 hands them back */
     if (problems[k].height > 1) kernels_agree(&problems[k]);
   }
+}
+
+/* Short cases of every kernel, for tools that slow a GPU down a thousand times. */
+Test(cuda_plane, small) {
+  static const problem problems[] = {
+      {"2*(conv3 relu) gap", 2, 5, 4, 3, NTK_F64},
+      {"2*(conv3 relu) lap(1)", 2, 6, 5, 3, NTK_F32},
+      {"2*(conv3 relu) lap(1)", 3, 16, 16, 2, NTK_F32},
+      {"3*(conv3 relu) flatten", 3, 32, 32, 3, NTK_F32},
+  };
+  for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) kernels_agree(&problems[k]);
 }

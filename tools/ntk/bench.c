@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tools/ntk/cli.h"
 
@@ -15,11 +16,12 @@ typedef struct settings {
 typedef struct job {
   const settings *settings;
   ntk_context *context;
-  double *images, *block; /* MOST_IMAGES random images, MOST_IMAGES^2 values for each of two kernels */
+  int64_t most;           /* images: a device needs more to be busy */
+  double *images, *block; /* `most` random images, most^2 / 4 values for each of two kernels */
   cli_json json;
 } job;
 
-enum { MOST_IMAGES = 1024, RUNS = 3 };
+enum { MOST_ON_CPU = 1024, MOST_ON_DEVICE = 4096, RUNS = 3 };
 
 static const int depths[] = {3, 6, 11, 21}; /* convolutions and the final dense layer, as published tables count */
 static const char *const readouts[] = {"flatten", "lap(4)", "gap"};
@@ -41,7 +43,7 @@ static void fill_images(double *images, size_t count) {
 static int run_block(const job *j, const ntk_plan *plan, int64_t images, double *seconds) {
   ntk_shape shape = ntk_plan_shape(plan);
   size_t half = (size_t)(shape.channels * shape.height * shape.width) * (size_t)(images / 2);
-  double *out[] = {j->block, j->block + (size_t)MOST_IMAGES * MOST_IMAGES / 4};
+  double *out[] = {j->block, j->block + (size_t)(j->most * j->most / 4)};
   double started = cli_now();
   CLI_TRY(cli_check(ntk_plan_block(j->context, plan, j->images, images / 2, j->images + half, images / 2, out)));
   *seconds = cli_now() - started;
@@ -55,7 +57,7 @@ static int time_plan(const job *j, const ntk_plan *plan, timing *out) {
   int64_t images = 8;
   CLI_TRY(run_block(j, plan, images, &best));
   CLI_TRY(run_block(j, plan, images, &best)); /* the first one warmed up */
-  while (best < enough && images < MOST_IMAGES) {
+  while (best < enough && images < j->most) {
     images *= 2;
     CLI_TRY(run_block(j, plan, images, &best));
   }
@@ -144,16 +146,17 @@ static int introduce(job *j, const ntk_system_info *info) {
 static int work(job *j) {
   ntk_system_info info;
   const settings *s = j->settings;
-  size_t values = (size_t)(s->shape.channels * s->shape.height * s->shape.width) * MOST_IMAGES;
   const cli_compute compute = {
       .threads = s->threads, .memory = 512ull << 20, .isa = s->isa, .device = s->device, .progress = CLI_PROGRESS_NONE};
   CLI_TRY(cli_compute_open(&compute, &j->context));
   CLI_TRY(cli_check(ntk_system_query(&info)));
   int all = ntk_context_threads(j->context);
+  j->most = strcmp(ntk_context_device(j->context), "cpu") == 0 ? MOST_ON_CPU : MOST_ON_DEVICE;
+  size_t values = (size_t)(s->shape.channels * s->shape.height * s->shape.width * j->most);
   j->images = malloc(values * sizeof *j->images);
-  j->block = malloc((size_t)MOST_IMAGES * MOST_IMAGES / 2 * sizeof *j->block);
+  j->block = malloc((size_t)(j->most * j->most / 2) * sizeof *j->block);
   if (!j->images || !j->block) {
-    return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_MEMORY, "no memory is left for %d images", MOST_IMAGES);
+    return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_MEMORY, "no memory is left for %d images", (int)j->most);
   }
   fill_images(j->images, values);
   CLI_TRY(introduce(j, &info));

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <ucontext.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -140,10 +141,26 @@ bool allocation_fails() {
 
 }  // namespace
 
+namespace {
+
+/* The number in an environment variable, or `otherwise`. */
+long long setting(const char *name, long long otherwise) {
+  const char *text = getenv(name);
+  return text ? atoll(text) : otherwise;
+}
+size_t device_memory() { return (size_t)setting("NTK_SHIM_MEMORY", 4ll << 30); }
+std::atomic<long long> launches;
+std::atomic<bool> broken; /* a sticky error, as an illegal address is */
+
+}  // namespace
+
 void ntk_shim_wait_block() { wait(waiting::block); }
 void ntk_shim_wait_warp() { wait(waiting::warp); }
 
 void ntk_shim_launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()> &kernel) {
+  const long long failing = setting("NTK_SHIM_FAIL_LAUNCH", -1);
+  if (failing >= 0 && launches++ >= failing) broken = true;
+  if (broken) return;
   static thread_local machine own;
   machine *const outer = current;
   current = &own;
@@ -194,13 +211,17 @@ cudaError_t cudaDriverGetVersion(int *version) { return *version = 13000, cudaSu
 cudaError_t cudaRuntimeGetVersion(int *version) { return *version = 13000, cudaSuccess; }
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
   std::lock_guard<std::mutex> guard(lock);
-  *total_bytes = (size_t)4 << 30;
+  *total_bytes = device_memory();
   *free_bytes = *total_bytes - bytes_now;
   return cudaSuccess;
 }
 cudaError_t cudaMalloc(void **out, size_t bytes) {
   *out = nullptr;
   if (allocation_fails()) return cudaErrorMemoryAllocation;
+  {
+    std::lock_guard<std::mutex> guard(lock);
+    if (bytes_now + bytes > device_memory()) return cudaErrorMemoryAllocation;
+  }
   if (posix_memalign(out, 256, bytes ? bytes : 1) != 0) return cudaErrorMemoryAllocation;
   memset(*out, 0xff, bytes); /* NaN and nonsense: memory of a device is not cleared */
   std::lock_guard<std::mutex> guard(lock);
@@ -235,7 +256,7 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned) { return *out = nullptr, cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return broken ? cudaErrorIllegalAddress : cudaSuccess; }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int value) {
   return value <= 227 * 1024 ? cudaSuccess : cudaErrorInvalidValue;
@@ -248,6 +269,7 @@ const char *cudaGetErrorString(cudaError_t error) {
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
     default: return "an error";
   }
 }

@@ -1,0 +1,51 @@
+# The program ntk with --device cuda, on the stand-in device. Argument: the program.
+set -u
+ntk=$1
+folder=$(mktemp -d /tmp/ntk-cuda-XXXXXX)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+fail() { echo "FAILED: $1"; exit 1; }
+
+"$ntk" info | grep -q 'stand-in device' || fail "info names the device"
+
+data='fashion-mnist:test'
+"$ntk" gram --net 'conv3 relu flatten' --data "$data[0:2]" --out probe.npy --progress none 2>probe.txt || {
+  grep -q 'fashion' probe.txt && { echo "skipped: no Fashion-MNIST here"; exit 77; }
+  cat probe.txt
+  fail "a small matrix"
+}
+
+# A matrix with duplicates (the test images against themselves), on the device and on the CPU.
+net='3*(conv3 relu) flatten'
+"$ntk" gram --device cuda --net "$net" --data "$data[0:24]" --tile 8 --out cuda.npy --progress none || fail "gram on the device"
+"$ntk" gram --device cpu --net "$net" --data "$data[0:24]" --out cpu.npy --progress none || fail "gram on the CPU"
+grep -q '"cuda sm_90"' cuda.npy.json || fail "the manifest names the engine"
+"$ntk" verify cuda.npy --device cpu --samples 200 --json >verify.json || fail "verify"
+
+# Tiles, devices and parts change no bit.
+NTK_SHIM_DEVICES=2 "$ntk" gram --device cuda:1,0 --net "$net" --data "$data[0:24]" --tile 5 --out two.npy --progress none ||
+  fail "two devices"
+cmp -s cuda.npy two.npy || fail "two devices, other tiles: other bits"
+NTK_SHIM_MEMORY=3000000 "$ntk" gram --device cuda --net "$net" --data "$data[0:24]" --tile 24 --out parts.npy --progress none ||
+  fail "a device with little memory"
+cmp -s cuda.npy parts.npy || fail "parts of tiles: other bits"
+
+# Errors: one sentence, a code, and a store that can go on.
+expect() { # CODE TEXT COMMAND...
+  local code=$1 text=$2 got=0
+  shift 2
+  "$@" >out.txt 2>err.txt || got=$?
+  [ "$got" -eq "$code" ] || { cat err.txt; fail "exit code $got instead of $code: $*"; }
+  grep -q -- "$text" err.txt || { cat err.txt; fail "no '$text' from $*"; }
+}
+expect 21 'no CUDA device 3' "$ntk" gram --device cuda:3 --net "$net" --data "$data[0:4]" --out e.npy
+expect 11 'unknown device' "$ntk" gram --device gpu --net "$net" --data "$data[0:4]" --out e.npy
+expect 11 'bad device list' "$ntk" gram --device cuda:0, --net "$net" --data "$data[0:4]" --out e.npy
+expect 13 'fully connected' "$ntk" gram --device cuda --net 'dense relu dense' --data "$data[0:4]" --out e.npy
+NTK_SHIM_DEVICES=0 expect 21 'no CUDA device' "$ntk" gram --device cuda --net "$net" --data "$data[0:4]" --out e.npy
+NTK_SHIM_FAIL_LAUNCH=6 expect 21 'finished tiles are safe' \
+  "$ntk" gram --device cuda --net "$net" --data "$data[0:24]" --tile 8 --out broken.npy --progress none
+expect 17 '' "$ntk" gram --device cpu --net "$net" --data "$data[0:24]" --tile 8 --out broken.npy --resume --progress none
+"$ntk" gram --device cuda --net "$net" --data "$data[0:24]" --tile 8 --out broken.npy --resume --progress none || fail "resume"
+cmp -s cuda.npy broken.npy || fail "resumed after a failed kernel: other bits"
+echo "ok"
