@@ -8,7 +8,7 @@
 
 #include "host/gram/worker.h"
 
-enum { NTK_CUDA_MOST_DEVICES = 16 };
+enum { NTK_CUDA_MOST_DEVICES = 16, NTK_CUDA_WORKERS = 3 /* of a device */ };
 
 typedef struct ntk_cuda_device {
   int id;

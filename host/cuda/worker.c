@@ -1,5 +1,5 @@
-/* The CUDA worker: one host thread with a stream of its own; two serve a device, so that one's transfers, host work and
- * writes run beside the other's kernels.
+/* The CUDA worker: one host thread with a stream of its own; three serve a device, so that the transfers, host work and
+ * writes of some run beside the kernels of another.
  *
  * A tile: inputs -> pinned staging -> device -> prepared images -> batches of pairs -> sums and estimated errors back
  * -> pairs that float32 cannot resolve once more in float64 -> values.
@@ -17,6 +17,7 @@
 
 /* Staging for inputs, and working memory of a batch of pairs. */
 static const size_t staging_bytes = (size_t)8 << 20, batch_bytes = (size_t)64 << 20;
+static const size_t sides_bytes = (size_t)480 << 20; /* the images of a part: three workers stay under 2 GiB */
 enum { MOST_BATCH = 1 << 16, LEAST_BATCH = 64 };
 
 /* Images of one side of a tile on the device. */
@@ -156,8 +157,18 @@ static void free_batch(batch *b) {
   *b = (batch){0};
 }
 
-/* Memory for parts of w->part rows; where the device has too little, of half as many, and so on. */
+/* Device memory of an image of a side, with its float64 twin. */
+static size_t image_bytes(const cuda_worker *w) {
+  const size_t single = plane_ops(w->shared->plan)->image_reals(&w->plane) * sizeof(float);
+  const size_t exact = ntk_cuda_plane_f64.image_reals(&w->plane) * sizeof(double);
+  return single + exact + ntk_plan_input_size(w->shared->plan) * sizeof(double);
+}
+
+/* Memory for parts of w->part rows, as many as the worker's share allows; where the device has less, of half as many,
+ * and so on. */
 static ntk_status create_part(cuda_worker *w) {
+  const int64_t most = (int64_t)(sides_bytes / (2 * image_bytes(w)));
+  if (w->part > most) w->part = most > 1 ? most : 1;
   for (;; w->part = (w->part + 1) / 2) {
     ntk_status status = create_side(w, &w->x);
     if (status == NTK_OK) status = create_side(w, &w->z);

@@ -66,7 +66,8 @@ static int64_t tile_pairs(const team *t, int64_t row, int64_t column) {
 }
 
 static crew choose_crew(const ntk_context *context, const ntk_plan *plan) {
-  if (ntk_context_uses_cuda(context, plan)) return (crew){&ntk_cuda_worker_ops, 2 * context->device_count, 2e11, 1024};
+  if (ntk_context_uses_cuda(context, plan))
+    return (crew){&ntk_cuda_worker_ops, NTK_CUDA_WORKERS * context->device_count, 2e11, 1024};
   const double rate = ntk_context_backend(context)->entry_layers_per_second;
   return (crew){&ntk_cpu_worker_ops, ntk_context_threads(context), rate, plan->connected ? 1024 : 512};
 }

@@ -28,6 +28,11 @@ typedef real vec;
 
 #define INLINE static __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#ifdef __CUDACC__
+#define OUT_OF_LINE static __device__ __noinline__ /* where registers are dearer than a call */
+#else
+#define OUT_OF_LINE static
+#endif
 
 INLINE vec vec_set(real a) { return a; }
 INLINE vec vec_fma(vec a, vec b, vec c) { return fma(a, b, c); }

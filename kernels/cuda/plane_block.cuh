@@ -32,9 +32,14 @@ INLINE int both_flat(const ntk_cuda_plane &p, const ntk_cuda_pairs &q, ntk_cuda_
   return !NTK_REAL_F64 && p.want_ntk && p.norm_count > 1 && q.x.flat[pair.x] > few && q.z.flat[pair.z] > few;
 }
 
-/* One entry through a ReLU: pre-activation S and T to v k1 and T k0. Returns m and q for note_risk. */
-INLINE void activate(real n_x, real n_z, int signed_rho, int want_ntk, real *s, real *t, real *m_out, real *q_out) {
-  const real v = n_x * n_z, d = fma(n_x, n_z, signed_rho ? -fabs(*s) : -*s);
+/* An entry after a ReLU: v k1 and T k0, and m and q for note_risk. */
+struct activated {
+  real s, t, m, q;
+};
+
+/* One entry through a ReLU, from pre-activation S and T. */
+OUT_OF_LINE activated activate(real n_x, real n_z, real s, real t, int signed_rho, int want_ntk) {
+  const real v = n_x * n_z, d = fma(n_x, n_z, signed_rho ? -fabs(s) : -s);
   real m[1], p[1], poly[1];
   m[0] = v > 0 ? d / v : 0;
   m[0] = m[0] > (real)NTK_DUAL_SNAP ? m[0] : 0;
@@ -42,10 +47,9 @@ INLINE void activate(real n_x, real n_z, int signed_rho, int want_ntk, real *s, 
   NTK_DUALS_WHOLE(p, poly, m, 1, want_ntk);
   if (want_ntk) {
     const real minus = q * p[0];
-    *t *= signed_rho && !(*s > 0) ? minus : 1 - minus;
+    t *= signed_rho && !(s > 0) ? minus : 1 - minus;
   }
-  *s = fma(d * q, poly[0], signed_rho && !(*s > 0) ? 0 : *s);
-  *m_out = m[0], *q_out = q;
+  return {fma(d * q, poly[0], signed_rho && !(s > 0) ? 0 : s), t, m[0], q};
 }
 
 /* The product of x's pixel (r, j) and z's (rp, jp). */
@@ -150,10 +154,10 @@ INLINE void run_tile(const ntk_cuda_plane &p, const ntk_cuda_pairs &q, const blo
         const int partner = ntk_axis_partner(r, p.height, b.tile.a) * p.width + ntk_axis_partner(j, p.width, b.tile.b);
         const real n_x = x_norms[(size_t)layer.norm * area + r * p.width + j];
         const real n_z = z_norms[(size_t)layer.norm * area + partner];
-        real m, root;
-        activate(n_x, n_z, layer.signed_rho, p.want_ntk, &s[k], &t[k], &m, &root);
-        if (!NTK_REAL_F64 && layer.signed_rho) note_risk(risk, 0, n_x * n_z, m, root);
-        if (!NTK_REAL_F64 && !layer.signed_rho && layer.norm == p.norm_count - 1) note_risk(risk, 1, n_x * n_z, m, root);
+        const activated out = activate(n_x, n_z, s[k], t[k], layer.signed_rho, p.want_ntk);
+        s[k] = out.s, t[k] = out.t;
+        if (!NTK_REAL_F64 && (layer.signed_rho || layer.norm == p.norm_count - 1))
+          note_risk(risk, layer.signed_rho ? 0 : 1, n_x * n_z, out.m, out.q);
       }
       s[k] *= (real)layer.rescale, t[k] *= (real)layer.rescale;
     }
@@ -172,7 +176,7 @@ INLINE void store_risk(const risk_sums &risk, double2 *partial, float *to) {
 
 /* One group of tiles of one pair; blockIdx.x = pair * group_count + group. */
 template <int OWNED>
-__global__ void NTK_NAME(block_tiles)(ntk_cuda_plane p, ntk_cuda_pairs q) {
+__global__ void __launch_bounds__(256) NTK_NAME(block_tiles)(ntk_cuda_plane p, ntk_cuda_pairs q) {
   NTK_DYNAMIC_SHARED(double, shared);
   __shared__ double2 partial[32];
   const int group = (int)blockIdx.x % p.group_count, outputs = 2 * p.tap_count * p.pool_count;
@@ -227,7 +231,7 @@ __global__ void NTK_NAME(finish_pair)(ntk_cuda_plane p, ntk_cuda_pairs q) {
   q.risk[pair] = NTK_REAL_F64 || !p.want_ntk ? 0 : estimate;
 }
 
-/* Threads and entries a thread: 4 up to 32x32, 8 beyond. */
+/* Threads, of at most 256, when each has that many entries: 4 up to 32x32, 16 beyond. */
 static int block_threads(const ntk_cuda_plane *p, int owned) {
   int threads = ((p->height * p->width + owned - 1) / owned + 31) / 32 * 32;
   return threads;
@@ -238,15 +242,15 @@ static size_t block_shared(const ntk_cuda_plane *p) {
 }
 
 static int launch_block(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStream_t stream) {
-  const int small = p->height * p->width <= 1024, owned = small ? 4 : 8;
+  const int small = p->height * p->width <= 1024, owned = small ? 4 : 16;
   const unsigned grid = (unsigned)q->count * (unsigned)p->group_count;
   const size_t shared = block_shared(p);
-  int error = allow_shared(small ? (const void *)NTK_NAME(block_tiles)<4> : (const void *)NTK_NAME(block_tiles)<8>,
+  int error = allow_shared(small ? (const void *)NTK_NAME(block_tiles)<4> : (const void *)NTK_NAME(block_tiles)<16>,
                            shared);
   if (error) return error;
   if (small)
     NTK_LAUNCH(NTK_NAME(block_tiles)<4>, grid, block_threads(p, owned), shared, stream, *p, *q);
   else
-    NTK_LAUNCH(NTK_NAME(block_tiles)<8>, grid, block_threads(p, owned), shared, stream, *p, *q);
+    NTK_LAUNCH(NTK_NAME(block_tiles)<16>, grid, block_threads(p, owned), shared, stream, *p, *q);
   return cudaGetLastError();
 }

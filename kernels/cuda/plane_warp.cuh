@@ -354,8 +354,8 @@ __global__ void __launch_bounds__(32 * PAIR_WARPS, 1) warp_pairs(ntk_cuda_plane 
   if (lane < 4) to[lane] = to[4 + lane] = warp_risk[warp][lane];
 }
 
-/* Largest dynamic shared memory that these kernels ask for: a block of the newest architectures has 227 KiB. */
-enum { WARP_SHARED_MOST = 224 * 1024, WARP_POOLS_MOST = 64 };
+/* Shared memory that these kernels have besides the dynamic one, at most. */
+enum { WARP_SHARED_STATIC = 1024, WARP_POOLS_MOST = 64 };
 
 static size_t warp_fixed_bytes(const ntk_cuda_plane *p) { return (size_t)WARPS * 2 * p->pool_count * sizeof(double); }
 
@@ -367,7 +367,9 @@ static size_t warp_layer_bytes(const ntk_cuda_plane *p) {
 /* Whether plane_warp.cuh computes this plane. */
 static int warp_computes(const ntk_cuda_plane *p) {
   const int rows = p->height / 4;
-  return p->plain && p->inner && p->height == p->width && (rows == 8 || rows == 7 || rows == 4) && p->height % 4 == 0 && p->pool_count <= WARP_POOLS_MOST;
+  return p->plain && p->inner && p->height == p->width && p->height % 4 == 0 && (rows == 8 || rows == 7 || rows == 4) &&
+         p->pool_count <= WARP_POOLS_MOST &&
+         p->shared_most >= WARP_SHARED_STATIC + warp_fixed_bytes(p) + warp_layer_bytes(p);
 }
 
 template <int ROWS, int WIDTH, int NTK>
@@ -380,11 +382,8 @@ static int launch_rows(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStr
     NTK_LAUNCH((warp_pairs<ROWS, WIDTH, NTK>), blocks, 32 * PAIR_WARPS, bytes, stream, *p, *q);
     return cudaGetLastError();
   }
-  size_t most = (size_t)WARP_SHARED_MOST;
-  if (p->shared_most > 0 && p->shared_most < most) most = p->shared_most;
-  int chunk = (int)((most - warp_fixed_bytes(p)) / warp_layer_bytes(p));
+  int chunk = (int)((p->shared_most - WARP_SHARED_STATIC - warp_fixed_bytes(p)) / warp_layer_bytes(p));
   if (chunk > p->layer_count) chunk = p->layer_count;
-  if (chunk < 1) return cudaErrorInvalidValue;
   const size_t bytes = warp_fixed_bytes(p) + (size_t)chunk * warp_layer_bytes(p);
   int error = allow_shared((const void *)warp_tiles<ROWS, WIDTH, NTK>, bytes);
   if (error) return error;
