@@ -15,9 +15,6 @@
 #include <mutex>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#endif
 
 thread_local ntk_shim_state *ntk_shim;
 
@@ -45,16 +42,8 @@ thread_local machine *current;
 
 void start() {
   machine *m = current;
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
-#endif
   (*m->kernel)();
   m->running->at = waiting::finished;
-#if defined(__SANITIZE_ADDRESS__)
-  void *own = nullptr;
-  __sanitizer_start_switch_fiber(nullptr, nullptr, 0);
-  (void)own;
-#endif
   setcontext(&m->scheduler);
 }
 
