@@ -24,8 +24,10 @@ ntk_status ntk_context_create(ntk_context **out) {
   if (!context) return ntk_fail(NTK_ERROR_MEMORY, "no memory for a context");
   context->memory = default_memory;
   context->backend = ntk_backend_find("auto");
-  *out = context;
-  return ntk_context_set_device(context, "auto");
+  const ntk_status status = ntk_context_set_device(context, "auto");
+  *out = status == NTK_OK ? context : NULL;
+  if (status != NTK_OK) free(context);
+  return status;
 }
 
 void ntk_context_free(ntk_context *context) { free(context); }
@@ -72,11 +74,15 @@ const ntk_backend *ntk_context_backend(const ntk_context *context) {
   return context ? context->backend : ntk_backend_find("auto");
 }
 
-/* Takes the devices of "N,M,..." or, with an empty text, all. */
+/* Takes the devices of "N,M,...", or with an empty text all of the first one's kind: others might round otherwise, and
+ * the bits of a value must not depend on which device took its tile. */
 static ntk_status choose_devices(ntk_context *context, const char *text, int count) {
+  ntk_cuda_device first, other;
   int chosen = 0;
-  if (!*text)
-    for (; chosen < count; chosen++) context->devices[chosen] = chosen;
+  for (int k = 0; !*text && k < count; k++) {
+    NTK_TRY(ntk_cuda_device_describe(k, k ? &other : &first));
+    if (k == 0 || (other.major == first.major && other.minor == first.minor)) context->devices[chosen++] = k;
+  }
   for (const char *at = text; *at;) {
     char *end;
     const long id = strtol(at, &end, 10);
@@ -89,9 +95,15 @@ static ntk_status choose_devices(ntk_context *context, const char *text, int cou
     context->devices[chosen++] = (int)id;
     at = *end ? end + 1 : end;
   }
-  context->device_count = chosen;
-  ntk_cuda_device first;
   NTK_TRY(ntk_cuda_device_describe(context->devices[0], &first));
+  for (int k = 1; k < chosen; k++) {
+    NTK_TRY(ntk_cuda_device_describe(context->devices[k], &other));
+    if (other.major != first.major || other.minor != first.minor)
+      return ntk_fail(NTK_ERROR_DEVICE,
+                      "CUDA devices %d (sm_%d%d) and %d (sm_%d%d) may round differently: choose one kind",
+                      context->devices[0], first.major, first.minor, context->devices[k], other.major, other.minor);
+  }
+  context->device_count = chosen;
   snprintf(context->engine, sizeof context->engine, "cuda sm_%d%d", first.major % 100, first.minor % 10);
   size_t length = (size_t)snprintf(context->device_text, sizeof context->device_text, "cuda:");
   for (int k = 0; k < chosen && length < sizeof context->device_text; k++)

@@ -16,10 +16,12 @@ static int driver_present(void) { return access("/dev/nvidiactl", F_OK) == 0; }
 
 static void find_devices(void) {
   cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaSuccess) {
-    if (count > NTK_CUDA_MOST_DEVICES) count = NTK_CUDA_MOST_DEVICES;
-    return;
+  if (count > NTK_CUDA_MOST_DEVICES) count = NTK_CUDA_MOST_DEVICES;
+  for (int k = 0; error == cudaSuccess && k < count; k++) {
+    struct cudaDeviceProp prop;
+    error = cudaGetDeviceProperties(&prop, k);
   }
+  if (error == cudaSuccess) return;
   count = 0;
   (void)cudaGetLastError();
   if (error == cudaErrorNoDevice || !driver_present()) return;

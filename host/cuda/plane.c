@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "host/cuda/call.h"
-#include "kernels/plane.h"
 
 /* Whether kernels/cuda/plane_warp.cuh may compute the program. */
 static int is_plain(const ntk_program *p) {
@@ -78,7 +77,6 @@ ntk_status ntk_cuda_plane_create(const ntk_plan *plan, const ntk_cuda_device *de
   *out = (ntk_cuda_plane){.channels = p->channels,
                           .height = p->height,
                           .width = p->width,
-                          .inner = p->channels <= NTK_INNER_CHANNELS,
                           .layer_count = p->layer_count,
                           .norm_count = p->norm_count,
                           .tap_count = p->tap_count,

@@ -18,6 +18,7 @@
 /* Staging for inputs, and working memory of a batch of pairs. */
 static const size_t staging_bytes = (size_t)8 << 20, batch_bytes = (size_t)64 << 20;
 static const size_t sides_bytes = (size_t)480 << 20; /* the images of a part: three workers stay under 2 GiB */
+static const double batch_entry_layers = 5e10;       /* some hundredths of a second: what Ctrl-C waits for */
 enum { MOST_BATCH = 1 << 16, LEAST_BATCH = 64 };
 
 /* Images of one side of a tile on the device. */
@@ -34,7 +35,7 @@ typedef struct device_side {
 typedef struct batch {
   int capacity;
   ntk_cuda_pair *list, *device_list;
-  int64_t *at; /* place of each pair in the tile */
+  int64_t *at; /* place of each pair in the part */
   double *partial, *device_sums, *sums;
   float *partial_risk, *device_risk, *risk;
 } batch;
@@ -49,7 +50,7 @@ typedef struct cuda_worker {
   void *plane_memory;
   device_side x, z;
   batch pairs;
-  int64_t risky_count, *risky; /* places in the tile that need float64 */
+  int64_t risky_count, *risky; /* places in the part that need float64 */
   double *staging;
   int64_t staged; /* inputs that staging holds */
   double *one, **values;
@@ -86,7 +87,9 @@ static int batch_capacity(const ntk_plan *plan, int64_t tile) {
   const ntk_program *p = &plan->program;
   const size_t outputs = 2 * (size_t)p->tap_count * (size_t)p->pool_count, groups = (size_t)p->width;
   const size_t each = groups * (outputs * sizeof(double) + 8 * sizeof(float)) + outputs * sizeof(double);
+  const double work = (double)plan->entries * plan->activation_layers;
   size_t capacity = batch_bytes / each;
+  if ((double)capacity * work > batch_entry_layers) capacity = (size_t)(batch_entry_layers / work);
   if (capacity > MOST_BATCH) capacity = MOST_BATCH;
   if (capacity < LEAST_BATCH) capacity = LEAST_BATCH;
   return capacity > (size_t)(tile * tile) ? (int)(tile * tile) : (int)capacity;
@@ -159,7 +162,8 @@ static void free_batch(batch *b) {
 
 /* Device memory of an image of a side, with its float64 twin. */
 static size_t image_bytes(const cuda_worker *w) {
-  const size_t single = plane_ops(w->shared->plan)->image_reals(&w->plane) * sizeof(float);
+  const ntk_cuda_plane_ops *ops = plane_ops(w->shared->plan);
+  const size_t single = ops->image_reals(&w->plane) * (ops->f64 ? sizeof(double) : sizeof(float));
   const size_t exact = ntk_cuda_plane_f64.image_reals(&w->plane) * sizeof(double);
   return single + exact + ntk_plan_input_size(w->shared->plan) * sizeof(double);
 }
@@ -209,11 +213,11 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
   NTK_CUDA_TRY(cudaStreamCreateWithFlags(&w->stream, cudaStreamNonBlocking), "creating a stream");
   w->streaming = 1;
   NTK_TRY(ntk_cuda_plane_create(plan, &w->device, w->stream, &w->plane, &w->plane_memory));
-  if (plane_ops(plan)->shared_bytes(&w->plane) > w->device.shared_bytes)
+  const size_t shared_bytes = ntk_cuda_plane_f64.shared_bytes(&w->plane); /* float32 needs no more */
+  if (shared_bytes > w->device.shared_bytes)
     return ntk_fail(NTK_ERROR_DEVICE,
-                    "%s has %zu KiB of shared memory for a block, this network needs %zu: use "
-                    "--device cpu",
-                    w->device.name, w->device.shared_bytes >> 10, plane_ops(plan)->shared_bytes(&w->plane) >> 10);
+                    "%s has %zu KiB of shared memory for a block, this network needs %zu: use --device cpu",
+                    w->device.name, w->device.shared_bytes >> 10, (shared_bytes + 1023) >> 10);
   NTK_TRY(create_part(w));
   NTK_TRY(pinned_memory((void **)&w->staging, (size_t)w->staged * ntk_plan_input_size(plan) * sizeof(double)));
   w->one = malloc(plan->output_count * sizeof *w->one);
@@ -267,7 +271,7 @@ static ntk_status run_batch(cuda_worker *w, const ntk_cuda_plane_ops *ops, const
   batch *b = &w->pairs;
   const size_t outputs = 2 * (size_t)w->plane.tap_count * (size_t)w->plane.pool_count;
   const ntk_cuda_pairs pairs = {
-      *x, *z, b->device_list, count, NULL, b->partial, b->device_sums, b->device_risk, b->partial_risk};
+      *x, *z, b->device_list, count, b->partial, b->device_sums, b->device_risk, b->partial_risk};
   NTK_CUDA_TRY(
       cudaMemcpyAsync(b->device_list, b->list, (size_t)count * sizeof *b->list, cudaMemcpyHostToDevice, w->stream),
       "copying a list of pairs");
@@ -322,7 +326,7 @@ static ntk_status run_places(cuda_worker *w, const extent *e, const int64_t *pla
     NTK_TRY(run_batch(w, ops, exact ? &w->x.exact : &w->x.images, exact ? &z->exact : &z->images, filled));
     for (int k = 0; k < filled; k++) {
       const int64_t i = b->list[k].x, j = b->list[k].z;
-      if (!exact && b->risk[k] > limit) {
+      if (!exact && !(b->risk[k] <= limit)) { /* a NaN too */
         w->risky[w->risky_count++] = b->at[k];
         continue;
       }

@@ -62,8 +62,7 @@ ntk_status ntk_plan_diagonal(ntk_context *context, const ntk_plan *plan, const d
 
 ntk_status ntk_plan_predict(const ntk_context *context, const ntk_plan *plan, double pairs, double *seconds) {
   if (!plan || !seconds || !(pairs >= 0)) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_predict: a bad argument");
-  /* Time a few pairs of pseudo-random images on one thread, or on the devices: enough pairs to last about a fifth of a
-   * second. */
+  /* Time a few pairs of pseudo-random images on one thread, or on the devices: enough pairs to last 0.05 s. */
   enum { LARGEST = 256 };
   size_t size = ntk_plan_input_size(plan);
   double *x = malloc(LARGEST * size * sizeof *x),
@@ -78,12 +77,12 @@ ntk_status ntk_plan_predict(const ntk_context *context, const ntk_plan *plan, do
   ntk_context one = {.threads = 1, .memory = 512ull << 20, .backend = ntk_context_backend(context)};
   const bool cuda = ntk_context_uses_cuda(context, plan);
   if (cuda) one.device_count = context->device_count, memcpy(one.devices, context->devices, sizeof one.devices);
-  for (int64_t n = 1; status == NTK_OK; n *= 2) {
+  for (int64_t n = 1, warm = !cuda; status == NTK_OK; n *= warm ? 2 : 1, warm = 1) {
     for (size_t k = 0; k < plan->output_count; k++) out[k] = values + k * LARGEST * LARGEST;
     memory_sink sink = {out, plan->output_count, n, n, true};
     ntk_tiles_job job = {.stage = "measure", .rows = {NULL, x, n}, .tile = n, .sink = {&sink, NULL, write_memory}};
     status = ntk_tiles_run(&one, plan, &job);
-    if (status == NTK_OK && (job.seconds > 0.05 || n == LARGEST)) {
+    if (status == NTK_OK && warm && (job.seconds > 0.05 || n == LARGEST)) {
       *seconds = pairs * job.seconds / (double)job.pairs / (cuda ? 1 : ntk_context_threads(context));
       break;
     }

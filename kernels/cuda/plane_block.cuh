@@ -23,7 +23,8 @@ struct risk_sums {
 /* k0 has infinite slope at rho = 1: rounding leaves about 1.5e-8 / q in it. */
 INLINE void note_risk(risk_sums *sums, int at, real v, real m, real q) {
   sums->weight[at] += (float)v;
-  if (m < (real)1e-2) sums->risk[at] += (float)v * (m > (real)NTK_DUAL_SNAP ? 1.5e-8f * fast_reciprocal((float)q) : 3e-4f);
+  if (m < (real)1e-2)
+    sums->risk[at] += (float)v * (m > (real)NTK_DUAL_SNAP ? 1.5e-8f * fast_reciprocal((float)q) : 3e-4f);
 }
 
 /* Whether both images have constant regions, where float32 loses 1 - rho (docs/accuracy.md). */
@@ -52,11 +53,9 @@ OUT_OF_LINE activated activate(real n_x, real n_z, real s, real t, int signed_rh
   return {fma(d * q, poly[0], signed_rho && !(s > 0) ? 0 : s), t, m[0], q};
 }
 
-/* The product of x's pixel (r, j) and z's (rp, jp). */
-INLINE real input_product(const ntk_cuda_plane &p, const ntk_cuda_pairs &q, int pair, const real *x, const real *z,
-                          int at, int partner) {
+/* The product of x's pixel `at` and z's pixel `partner`. */
+INLINE real input_product(const ntk_cuda_plane &p, const real *x, const real *z, int at, int partner) {
   const int area = p.height * p.width;
-  if (!p.inner) return ((const real *)q.products)[((size_t)pair * area + at) * area + partner];
   real sum = 0;
   for (int c = 0; c < p.channels; c++) sum = fma(x[c * area + at], z[c * area + partner], sum);
   return sum;
@@ -123,7 +122,7 @@ INLINE void run_tile(const ntk_cuda_plane &p, const ntk_cuda_pairs &q, const blo
     s[k] = t[k] = 0;
     if (e >= entries) continue;
     const int partner = ntk_axis_partner(r, p.height, b.tile.a) * p.width + ntk_axis_partner(j, p.width, b.tile.b);
-    s[k] = input_product(p, q, b.pair, b.x, b.z, r * p.width + j, partner);
+    s[k] = input_product(p, b.x, b.z, r * p.width + j, partner);
     t[k] = p.layers[0].trained ? s[k] : 0;
   }
   for (int l = 0; l < p.layer_count; l++) {
@@ -233,8 +232,7 @@ __global__ void NTK_NAME(finish_pair)(ntk_cuda_plane p, ntk_cuda_pairs q) {
 
 /* Threads, of at most 256, when each has that many entries: 4 up to 32x32, 16 beyond. */
 static int block_threads(const ntk_cuda_plane *p, int owned) {
-  int threads = ((p->height * p->width + owned - 1) / owned + 31) / 32 * 32;
-  return threads;
+  return ((p->height * p->width + owned - 1) / owned + 31) / 32 * 32;
 }
 
 static size_t block_shared(const ntk_cuda_plane *p) {

@@ -18,7 +18,6 @@ extern "C" {
 /* Tiles are grouped by b: a group's tiles share z's rotated tables, and a block computes one group of one pair. */
 typedef struct ntk_cuda_plane {
   int channels, height, width;
-  int inner; /* 1: few channels, multiplied in the kernel; 0: `products` are given */
   int layer_count, norm_count, tap_count, pool_count;
   int want_ntk, few_entries;
   int tile_count, group_count;
@@ -52,7 +51,6 @@ typedef struct ntk_cuda_pairs {
   ntk_cuda_images x, z;
   const ntk_cuda_pair *list;
   int count;
-  const void *products; /* [pair][height width][height width] reals, or NULL */
   /* out */
   double *partial;     /* [pair][group][tap][pool][2], working memory */
   double *sums;        /* [pair][tap][pool][2]: pooled T and S in state units, the images' powers of two undone */

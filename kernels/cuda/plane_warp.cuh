@@ -2,8 +2,8 @@
  * networks (ntk_cuda_plane.plain) on images of 4 ROWS x WIDTH: 32x32, 28x28 and 16x16.
  *
  * Lane 8 y + x of the warp holds rows ROWS y .. and columns 4 x .. of the tile. Filters reach the neighbours by
- * shuffles; where a seam or the image ends, a factor of 0 instead of 1 cuts the connection. With WIDTH < 32 the lanes beyond
- * repeat the last columns: nothing connects to them and their weight is 0.
+ * shuffles; where a seam or the image ends, a factor of 0 instead of 1 cuts the connection. With WIDTH < 32 the lanes
+ * beyond repeat the last columns: nothing connects to them and their weight is 0.
  */
 
 /* Warps of a block: with 16 a thread has 128 registers; warp_pairs, which loads ahead, wants more. */
@@ -103,8 +103,8 @@ INLINE void add_risk(const risk_sums &risk, int at, float *warp_risk) {
   if (threadIdx.x % 32 == 0) warp_risk[2 * at] += (float)sum, warp_risk[2 * at + 1] += (float)weight;
 }
 
-/* One layer of a patch. x, z: the layer's n in rows of `width`, from the patch's first entry on. KIND: FIRST_LAYER where
- * correlations may be negative, LAST_LAYER where S is not added to T for a next layer. */
+/* One layer of a patch. x, z: the layer's n in rows of WIDTH, from the patch's first entry on. KIND: FIRST_LAYER
+ * where correlations may be negative, LAST_LAYER where S is not added to T for a next layer. */
 template <int ROWS, int WIDTH, int NTK, int ROW_ODD, int COLUMN_ODD, int KIND>
 INLINE void layer_warp(patch<ROWS, NTK> &v, const edges<ROWS> &cut, const float *x, const float *z, float *warp_risk) {
   risk_sums risk = {};
@@ -149,7 +149,7 @@ INLINE void layer_warp(patch<ROWS, NTK> &v, const edges<ROWS> &cut, const float 
   if (KIND && NTK) add_risk(risk, KIND == FIRST_LAYER ? 0 : 1, warp_risk);
 }
 
-/* The input products of a patch, few channels. */
+/* The input products of a patch. */
 template <int ROWS, int WIDTH, int NTK>
 INLINE void enter_patch(const ntk_cuda_plane &p, const ntk_tile &tile, const place &at, const float *x,
                         const float *z, patch<ROWS, NTK> &v) {
@@ -202,8 +202,8 @@ INLINE void pool_patch(const ntk_cuda_plane &p, const ntk_tile &tile, const plac
 /* Layers [first, last) of a patch; x and z: n of layer `first` at the patch's first entry, layers x_step and z_step
  * apart. */
 template <int ROWS, int WIDTH, int NTK, int ROW_ODD, int COLUMN_ODD>
-INLINE void run_layers(const ntk_cuda_plane &p, patch<ROWS, NTK> &v, const ntk_tile &tile, const place &at, int first, int last,
-                       const float *x, int x_step, const float *z, int z_step, float *warp_risk) {
+INLINE void run_layers(const ntk_cuda_plane &p, patch<ROWS, NTK> &v, const ntk_tile &tile, const place &at, int first,
+                       int last, const float *x, int x_step, const float *z, int z_step, float *warp_risk) {
   const edges<ROWS> cut = find_edges<ROWS, WIDTH>(tile, at);
   const int end = p.layer_count - 1, before = last < end ? last : end;
   int l = first;
@@ -211,7 +211,8 @@ INLINE void run_layers(const ntk_cuda_plane &p, patch<ROWS, NTK> &v, const ntk_t
     layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, FIRST_LAYER>(v, cut, x, z, warp_risk);
     l++, x += x_step, z += z_step;
   }
-  for (; l < before; l++, x += x_step, z += z_step) layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, 0>(v, cut, x, z, warp_risk);
+  for (; l < before; l++, x += x_step, z += z_step)
+    layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, 0>(v, cut, x, z, warp_risk);
   if (l < last) layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, LAST_LAYER>(v, cut, x, z, warp_risk);
 }
 
@@ -367,7 +368,7 @@ static size_t warp_layer_bytes(const ntk_cuda_plane *p) {
 /* Whether plane_warp.cuh computes this plane. */
 static int warp_computes(const ntk_cuda_plane *p) {
   const int rows = p->height / 4;
-  return p->plain && p->inner && p->height == p->width && p->height % 4 == 0 && (rows == 8 || rows == 7 || rows == 4) &&
+  return p->plain && p->height == p->width && p->height % 4 == 0 && (rows == 8 || rows == 7 || rows == 4) &&
          p->pool_count <= WARP_POOLS_MOST &&
          p->shared_most >= WARP_SHARED_STATIC + warp_fixed_bytes(p) + warp_layer_bytes(p);
 }
@@ -387,8 +388,8 @@ static int launch_rows(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStr
   const size_t bytes = warp_fixed_bytes(p) + (size_t)chunk * warp_layer_bytes(p);
   int error = allow_shared((const void *)warp_tiles<ROWS, WIDTH, NTK>, bytes);
   if (error) return error;
-  NTK_LAUNCH((warp_tiles<ROWS, WIDTH, NTK>), (unsigned)q->count * (unsigned)p->group_count, 32 * WARPS, bytes, stream, *p, *q,
-             chunk);
+  const unsigned blocks = (unsigned)q->count * (unsigned)p->group_count;
+  NTK_LAUNCH((warp_tiles<ROWS, WIDTH, NTK>), blocks, 32 * WARPS, bytes, stream, *p, *q, chunk);
   return cudaGetLastError();
 }
 
