@@ -141,13 +141,11 @@ const char *ntk_context_device_problem(const ntk_context *context) {
   return problem;
 }
 
-const char *ntk_context_engine(const ntk_context *context, const ntk_plan *plan) {
-  return ntk_context_uses_cuda(context, plan) ? context->engine : ntk_context_isa(context);
+const char *ntk_context_engine(const ntk_context *context) {
+  return ntk_context_uses_cuda(context) ? context->engine : ntk_context_isa(context);
 }
 
-bool ntk_context_uses_cuda(const ntk_context *context, const ntk_plan *plan) {
-  return context && context->device_count > 0 && ntk_cuda_computes(plan);
-}
+bool ntk_context_uses_cuda(const ntk_context *context) { return context && context->device_count > 0; }
 
 void ntk_context_set_progress(ntk_context *context, ntk_progress_fn callback, void *user) {
   if (!context) return;

@@ -14,7 +14,7 @@ struct ntk_context {
   const ntk_backend *backend;
   int devices[NTK_CUDA_MOST_DEVICES]; /* CUDA devices to use; device_count 0: the CPU */
   int device_count;
-  int insist;           /* the user named CUDA: what it cannot compute is an error */
+  int insist;           /* the user named CUDA */
   char device_text[64]; /* "cpu", "cuda:0,1" */
   char engine[16];      /* "cuda sm_90" */
   ntk_progress_fn progress;
@@ -28,10 +28,10 @@ int ntk_cores(void);
 /* The backend of a context; NULL means the best one. */
 const ntk_backend *ntk_context_backend(const ntk_context *context);
 
-/* What computes a plan, down to what its last bits may depend on: "avx2", "cuda sm_90". */
-const char *ntk_context_engine(const ntk_context *context, const ntk_plan *plan);
+/* What computes kernels, down to what their last bits may depend on: "avx2", "cuda sm_90". */
+const char *ntk_context_engine(const ntk_context *context);
 
-/* Whether CUDA devices compute this plan. */
-bool ntk_context_uses_cuda(const ntk_context *context, const ntk_plan *plan);
+/* Whether CUDA devices compute kernels. */
+bool ntk_context_uses_cuda(const ntk_context *context);
 
 #endif

@@ -16,4 +16,10 @@ ntk_status ntk_cuda_failed(int error, const char *what);
     if (cuda_error != cudaSuccess) return ntk_cuda_failed(cuda_error, what); \
   } while (0)
 
+/* Device memory, to be freed with cudaFree; `what` completes "no memory for ...". */
+ntk_status ntk_cuda_memory(void **out, size_t bytes, const char *what);
+
+/* Pinned host memory, to be freed with cudaFreeHost. */
+ntk_status ntk_cuda_pinned_memory(void **out, size_t bytes);
+
 #endif

@@ -48,11 +48,10 @@ ntk_status ntk_cuda_device_describe(int id, ntk_cuda_device *out) {
   return NTK_OK;
 }
 
-ntk_status ntk_cuda_failed(int error, const char *what) {
-  const char *text = cudaGetErrorString((cudaError_t)error);
-  if (error == cudaErrorMemoryAllocation) {
-    (void)cudaGetLastError(); /* this one is not sticky */
-    return ntk_fail(NTK_ERROR_MEMORY, "the CUDA device has no memory for %s: use smaller tiles (--tile)", what);
-  }
-  return ntk_fail(NTK_ERROR_DEVICE, "CUDA: %s failed: %s", what, text);
+ntk_status ntk_cuda_tile_status(ntk_status status, const ntk_cuda_device *device, int64_t row, int64_t column) {
+  if (status != NTK_ERROR_DEVICE) return status;
+  char message[512];
+  snprintf(message, sizeof message, "%s", ntk_last_error());
+  return ntk_fail(status, "%s (device %d, %s, tile %lld, %lld); finished tiles are safe", message, device->id,
+                  device->name, (long long)row, (long long)column);
 }

@@ -9,14 +9,9 @@ int ntk_cuda_device_count(const char **problem) {
 
 int ntk_cuda_built(void) { return 0; }
 
-bool ntk_cuda_computes(const ntk_plan *plan) {
-  (void)plan;
-  return false;
-}
-
 ntk_status ntk_cuda_device_describe(int id, ntk_cuda_device *out) {
   (void)out;
   return ntk_fail(NTK_ERROR_DEVICE, "there is no CUDA device %d: this build has no CUDA", id);
 }
 
-const ntk_worker_ops ntk_cuda_worker_ops = {0};
+const ntk_worker_ops ntk_cuda_worker_ops = {0}, ntk_cuda_connected_ops = {0};

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "host/cuda/call.h"
+#include "kernels/plane.h"
 
 /* Whether kernels/cuda/plane_warp.cuh may compute the program. */
 static int is_plain(const ntk_program *p) {
@@ -15,6 +16,12 @@ static int is_plain(const ntk_program *p) {
     if (layer->signed_rho != (l == 0) || (l > 0 && !layer->trained) || layer->norm != l) return 0;
   }
   return p->layer_count > 1 && p->tap_count == 1;
+}
+
+/* Whether the kernels multiply the channels themselves: few channels, or so few planes that most of the products of all
+ * pixels would be for nothing. */
+static int multiplies_itself(const ntk_program *p) {
+  return p->channels <= NTK_INNER_CHANNELS || p->tile_count * 32 <= p->height * p->width;
 }
 
 static size_t align(size_t bytes) { return (bytes + 255) / 256 * 256; }
@@ -77,6 +84,7 @@ ntk_status ntk_cuda_plane_create(const ntk_plan *plan, const ntk_cuda_device *de
   *out = (ntk_cuda_plane){.channels = p->channels,
                           .height = p->height,
                           .width = p->width,
+                          .inner = multiplies_itself(p),
                           .layer_count = p->layer_count,
                           .norm_count = p->norm_count,
                           .tap_count = p->tap_count,

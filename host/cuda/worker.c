@@ -1,5 +1,5 @@
-/* The CUDA worker: one host thread with a stream of its own; three serve a device, so that the transfers, host work and
- * writes of some run beside the kernels of another.
+/* The CUDA worker of networks on images (connected.c: of others): one host thread with a stream of its own; three serve
+ * a device, so that the transfers, host work and writes of some run beside the kernels of another.
  *
  * A tile: inputs -> pinned staging -> device -> prepared images -> batches of pairs -> sums and estimated errors back
  * -> pairs that float32 cannot resolve once more in float64 -> values.
@@ -9,17 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/cuda/batch.h"
 #include "host/cuda/call.h"
 #include "host/cuda/plane.h"
 #include "host/gram/plan.h"
 #include "host/status.h"
-#include "kernels/plane.h"
 
-/* Staging for inputs, and working memory of a batch of pairs. */
-static const size_t staging_bytes = (size_t)8 << 20, batch_bytes = (size_t)64 << 20;
-static const size_t sides_bytes = (size_t)480 << 20; /* the images of a part: three workers stay under 2 GiB */
-static const double batch_entry_layers = 5e10;       /* some hundredths of a second: what Ctrl-C waits for */
-enum { MOST_BATCH = 1 << 16, LEAST_BATCH = 64 };
+static const size_t staging_bytes = (size_t)8 << 20;
+static const size_t sides_bytes = (size_t)400 << 20; /* the images of a part: three workers stay under 2 GiB */
 
 /* Images of one side of a tile on the device. */
 typedef struct device_side {
@@ -31,15 +28,6 @@ typedef struct device_side {
   int exact_ready;
 } device_side;
 
-/* Pairs in flight: the list, and what comes back. */
-typedef struct batch {
-  int capacity;
-  ntk_cuda_pair *list, *device_list;
-  int64_t *at; /* place of each pair in the part */
-  double *partial, *device_sums, *sums;
-  float *partial_risk, *device_risk, *risk;
-} batch;
-
 typedef struct cuda_worker {
   ntk_worker_shared *shared;
   ntk_cuda_device device;
@@ -49,7 +37,7 @@ typedef struct cuda_worker {
   ntk_cuda_plane plane;
   void *plane_memory;
   device_side x, z;
-  batch pairs;
+  ntk_cuda_batch pairs;
   int64_t risky_count, *risky; /* places in the part that need float64 */
   double *staging;
   int64_t staged; /* inputs that staging holds */
@@ -60,40 +48,14 @@ static const ntk_cuda_plane_ops *plane_ops(const ntk_plan *plan) {
   return plan->precision == NTK_F64 ? &ntk_cuda_plane_f64 : &ntk_cuda_plane_f32;
 }
 
-bool ntk_cuda_computes(const ntk_plan *plan) {
-  return !plan->connected && plan->program.channels <= NTK_INNER_CHANNELS;
-}
-
 static ntk_status no_memory(void) {
   return ntk_fail(NTK_ERROR_MEMORY, "no memory for a tile: lower --memory or --tile");
 }
 
 /* ---- memory ---- */
 
-static ntk_status device_memory(void **out, size_t bytes, const char *what) {
-  NTK_CUDA_TRY(cudaMalloc(out, bytes), what);
-  return NTK_OK;
-}
-
-static ntk_status pinned_memory(void **out, size_t bytes) {
-  NTK_CUDA_TRY(cudaHostAlloc(out, bytes, cudaHostAllocDefault), "pinned host memory");
-  return NTK_OK;
-}
-
 /* Values of a tile. */
 static int64_t tile_values(int64_t tile, bool diagonal) { return diagonal ? tile : tile * tile; }
-
-static int batch_capacity(const ntk_plan *plan, int64_t tile) {
-  const ntk_program *p = &plan->program;
-  const size_t outputs = 2 * (size_t)p->tap_count * (size_t)p->pool_count, groups = (size_t)p->width;
-  const size_t each = groups * (outputs * sizeof(double) + 8 * sizeof(float)) + outputs * sizeof(double);
-  const double work = (double)plan->entries * plan->activation_layers;
-  size_t capacity = batch_bytes / each;
-  if ((double)capacity * work > batch_entry_layers) capacity = (size_t)(batch_entry_layers / work);
-  if (capacity > MOST_BATCH) capacity = MOST_BATCH;
-  if (capacity < LEAST_BATCH) capacity = LEAST_BATCH;
-  return capacity > (size_t)(tile * tile) ? (int)(tile * tile) : (int)capacity;
-}
 
 static int64_t staged_inputs(const ntk_plan *plan, int64_t tile) {
   const int64_t count = (int64_t)(staging_bytes / (ntk_plan_input_size(plan) * sizeof(double)));
@@ -102,24 +64,23 @@ static int64_t staged_inputs(const ntk_plan *plan, int64_t tile) {
 
 static uint64_t host_bytes(const ntk_plan *plan, const ntk_backend *backend, int64_t tile) {
   const uint64_t values = (uint64_t)(tile * tile) * (plan->output_count * sizeof(double) + sizeof(int64_t));
-  const size_t outputs = 2 * (size_t)plan->program.tap_count * (size_t)plan->program.pool_count;
-  const size_t pair = outputs * sizeof(double) + sizeof(float) + sizeof(ntk_cuda_pair) + sizeof(int64_t);
   (void)backend;
   return values + (uint64_t)staged_inputs(plan, tile) * ntk_plan_input_size(plan) * sizeof(double) +
-         (uint64_t)batch_capacity(plan, tile) * pair;
+         ntk_cuda_batch_host_bytes(plan, tile);
 }
 
 static ntk_status create_images(cuda_worker *w, const ntk_cuda_plane_ops *ops, ntk_cuda_images *out) {
   const size_t count = (size_t)w->part;
   out->stride = ops->image_reals(&w->plane);
-  NTK_TRY(device_memory(&out->tables, count * out->stride * (ops->f64 ? sizeof(double) : sizeof(float)), "the images"));
-  NTK_TRY(device_memory((void **)&out->exponent, count * sizeof(int), "the images"));
-  return device_memory((void **)&out->flat, count * sizeof(int), "the images");
+  NTK_TRY(
+      ntk_cuda_memory(&out->tables, count * out->stride * (ops->f64 ? sizeof(double) : sizeof(float)), "the images"));
+  NTK_TRY(ntk_cuda_memory((void **)&out->exponent, count * sizeof(int), "the images"));
+  return ntk_cuda_memory((void **)&out->flat, count * sizeof(int), "the images");
 }
 
 static ntk_status create_side(cuda_worker *w, device_side *side) {
   const size_t size = ntk_plan_input_size(w->shared->plan);
-  NTK_TRY(device_memory((void **)&side->pixels, (size_t)w->part * size * sizeof(double), "the inputs"));
+  NTK_TRY(ntk_cuda_memory((void **)&side->pixels, (size_t)w->part * size * sizeof(double), "the inputs"));
   return create_images(w, plane_ops(w->shared->plan), &side->images);
 }
 
@@ -128,36 +89,12 @@ static void free_images(ntk_cuda_images *images) {
   *images = (ntk_cuda_images){0};
 }
 
-static ntk_status create_batch(cuda_worker *w) {
-  batch *b = &w->pairs;
-  const size_t outputs = 2 * (size_t)w->plane.tap_count * (size_t)w->plane.pool_count;
-  const size_t groups = (size_t)w->plane.group_count, count = (size_t)batch_capacity(w->shared->plan, w->part);
-  b->capacity = (int)count;
-  NTK_TRY(pinned_memory((void **)&b->list, count * sizeof *b->list));
-  NTK_TRY(pinned_memory((void **)&b->sums, count * outputs * sizeof *b->sums));
-  NTK_TRY(pinned_memory((void **)&b->risk, count * sizeof *b->risk));
-  if (!(b->at = malloc(count * sizeof *b->at))) return no_memory();
-  NTK_TRY(device_memory((void **)&b->device_list, count * sizeof *b->list, "a batch of pairs"));
-  NTK_TRY(device_memory((void **)&b->partial, count * groups * outputs * sizeof(double), "a batch of pairs"));
-  NTK_TRY(device_memory((void **)&b->device_sums, count * outputs * sizeof(double), "a batch of pairs"));
-  NTK_TRY(device_memory((void **)&b->partial_risk, count * groups * 8 * sizeof(float), "a batch of pairs"));
-  return device_memory((void **)&b->device_risk, count * sizeof(float), "a batch of pairs");
-}
-
 static void free_sides(cuda_worker *w) {
   device_side *const sides[2] = {&w->x, &w->z};
   for (int k = 0; k < 2; k++) {
     cudaFree(sides[k]->pixels), free_images(&sides[k]->images), free_images(&sides[k]->exact);
     sides[k]->pixels = NULL, sides[k]->count = 0, sides[k]->exact_ready = 0;
   }
-}
-
-static void free_batch(batch *b) {
-  cudaFreeHost(b->list), cudaFreeHost(b->sums), cudaFreeHost(b->risk);
-  cudaFree(b->device_list), cudaFree(b->partial), cudaFree(b->device_sums), cudaFree(b->partial_risk);
-  cudaFree(b->device_risk);
-  free(b->at);
-  *b = (batch){0};
 }
 
 /* Device memory of an image of a side, with its float64 twin. */
@@ -176,10 +113,10 @@ static ntk_status create_part(cuda_worker *w) {
   for (;; w->part = (w->part + 1) / 2) {
     ntk_status status = create_side(w, &w->x);
     if (status == NTK_OK) status = create_side(w, &w->z);
-    if (status == NTK_OK) status = create_batch(w);
+    if (status == NTK_OK) status = ntk_cuda_batch_create(w->shared->plan, &w->plane, w->stream, w->part, &w->pairs);
     if (status != NTK_ERROR_MEMORY || w->part == 1) return status;
     free_sides(w);
-    free_batch(&w->pairs);
+    ntk_cuda_batch_free(&w->pairs);
   }
 }
 
@@ -189,7 +126,7 @@ static void free_worker(void *worker) {
   cudaSetDevice(w->device.id);
   if (w->streaming) cudaStreamSynchronize(w->stream); /* nothing may still write to what is freed */
   free_sides(w);
-  free_batch(&w->pairs);
+  ntk_cuda_batch_free(&w->pairs);
   cudaFreeHost(w->staging), cudaFree(w->plane_memory);
   if (w->streaming) cudaStreamDestroy(w->stream);
   if (w->values)
@@ -219,7 +156,7 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
                     "%s has %zu KiB of shared memory for a block, this network needs %zu: use --device cpu",
                     w->device.name, w->device.shared_bytes >> 10, (shared_bytes + 1023) >> 10);
   NTK_TRY(create_part(w));
-  NTK_TRY(pinned_memory((void **)&w->staging, (size_t)w->staged * ntk_plan_input_size(plan) * sizeof(double)));
+  NTK_TRY(ntk_cuda_pinned_memory((void **)&w->staging, (size_t)w->staged * ntk_plan_input_size(plan) * sizeof(double)));
   w->one = malloc(plan->output_count * sizeof *w->one);
   w->values = calloc(plan->output_count, sizeof *w->values);
   const size_t count = (size_t)tile_values(tile, shared->job->diagonal);
@@ -265,27 +202,6 @@ static ntk_status enter_exact(cuda_worker *w, device_side *side) {
 
 /* ---- pairs ---- */
 
-/* Computes the listed pairs of the batch; their sums and errors are on the host afterwards. */
-static ntk_status run_batch(cuda_worker *w, const ntk_cuda_plane_ops *ops, const ntk_cuda_images *x,
-                            const ntk_cuda_images *z, int count) {
-  batch *b = &w->pairs;
-  const size_t outputs = 2 * (size_t)w->plane.tap_count * (size_t)w->plane.pool_count;
-  const ntk_cuda_pairs pairs = {
-      *x, *z, b->device_list, count, b->partial, b->device_sums, b->device_risk, b->partial_risk};
-  NTK_CUDA_TRY(
-      cudaMemcpyAsync(b->device_list, b->list, (size_t)count * sizeof *b->list, cudaMemcpyHostToDevice, w->stream),
-      "copying a list of pairs");
-  NTK_CUDA_TRY(ops->pairs(&w->plane, &pairs, w->stream), "starting a kernel");
-  NTK_CUDA_TRY(cudaMemcpyAsync(b->sums, b->device_sums, (size_t)count * outputs * sizeof(double),
-                               cudaMemcpyDeviceToHost, w->stream),
-               "copying results");
-  NTK_CUDA_TRY(
-      cudaMemcpyAsync(b->risk, b->device_risk, (size_t)count * sizeof(float), cudaMemcpyDeviceToHost, w->stream),
-      "copying results");
-  NTK_CUDA_TRY(cudaStreamSynchronize(w->stream), "computing pairs");
-  return NTK_OK;
-}
-
 /* A part of a tile: images [i0, i0 + rows) and [j0, j0 + columns), whose first value is the tile's value `base`. */
 typedef struct extent {
   int64_t i0, rows, j0, columns, base, stride; /* stride: values a row of the tile */
@@ -298,10 +214,11 @@ static device_side *column_side(cuda_worker *w, const extent *e) {
 
 static int64_t extent_pairs(const extent *e) { return e->diagonal ? e->rows : e->rows * e->columns; }
 
-/* Fills the batch with pairs of the extent from *next on: all of them, or those at the given places. */
-static int fill_batch(batch *b, const extent *e, const int64_t *places, int64_t count, int64_t *next) {
+/* Fills the batch with at most `limit` pairs of the extent from *next on: all of them, or those at the given places. */
+static int fill_batch(ntk_cuda_batch *b, int limit, const extent *e, const int64_t *places, int64_t count,
+                      int64_t *next) {
   int filled = 0;
-  for (; *next < count && filled < b->capacity; ++*next) {
+  for (; *next < count && filled < limit; ++*next) {
     const int64_t place = places ? places[*next] : *next;
     const int64_t i = e->diagonal ? place : place / e->columns, j = e->diagonal ? place : place % e->columns;
     if (e->triangle && j < i) continue;
@@ -319,11 +236,11 @@ static ntk_status run_places(cuda_worker *w, const extent *e, const int64_t *pla
   const device_side *z = column_side(w, e);
   const double limit = ntk_risk_limit(plan);
   const size_t outputs = 2 * (size_t)w->plane.tap_count * (size_t)w->plane.pool_count;
-  batch *b = &w->pairs;
+  ntk_cuda_batch *b = &w->pairs;
   for (int64_t next = 0; next < count;) {
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
-    const int filled = fill_batch(b, e, places, count, &next);
-    NTK_TRY(run_batch(w, ops, exact ? &w->x.exact : &w->x.images, exact ? &z->exact : &z->images, filled));
+    const int filled = fill_batch(b, ntk_cuda_batch_limit(b, ops), e, places, count, &next);
+    NTK_TRY(ntk_cuda_batch_run(b, ops, exact ? &w->x.exact : &w->x.images, exact ? &z->exact : &z->images, filled));
     for (int k = 0; k < filled; k++) {
       const int64_t i = b->list[k].x, j = b->list[k].z;
       if (!exact && !(b->risk[k] <= limit)) { /* a NaN too */
@@ -378,14 +295,7 @@ static ntk_status run_tile(void *worker, int64_t tile_row, int64_t tile_column, 
   e.triangle = !e.diagonal && job->columns.count == 0 && tile_row == tile_column;
   e.rows = least(w->tile, w->x.source->count - e.i0);
   e.columns = e.stride = e.diagonal ? 1 : least(w->tile, w->z.source->count - e.j0);
-  ntk_status status = run_parts(w, &e);
-  if (status == NTK_ERROR_DEVICE) {
-    char message[512];
-    snprintf(message, sizeof message, "%s", ntk_last_error());
-    return ntk_fail(status, "%s (device %d, %s, tile %lld, %lld); finished tiles are safe", message, w->device.id,
-                    w->device.name, (long long)tile_row, (long long)tile_column);
-  }
-  NTK_TRY(status);
+  NTK_TRY(ntk_cuda_tile_status(run_parts(w, &e), &w->device, tile_row, tile_column));
   if (e.triangle) ntk_values_mirror(w->shared->plan, w->values, e.rows);
   *rows = e.rows, *columns = e.columns, *values = (const double *const *)w->values;
   return NTK_OK;

@@ -66,8 +66,11 @@ static int64_t tile_pairs(const team *t, int64_t row, int64_t column) {
 }
 
 static crew choose_crew(const ntk_context *context, const ntk_plan *plan) {
-  if (ntk_context_uses_cuda(context, plan))
-    return (crew){&ntk_cuda_worker_ops, NTK_CUDA_WORKERS * context->device_count, 2e11, 1024};
+  if (ntk_context_uses_cuda(context)) {
+    const int workers = NTK_CUDA_WORKERS * context->device_count;
+    if (plan->connected) return (crew){&ntk_cuda_connected_ops, workers, 1e10, 512};
+    return (crew){&ntk_cuda_worker_ops, workers, 2e11, 1024};
+  }
   const double rate = ntk_context_backend(context)->entry_layers_per_second;
   return (crew){&ntk_cpu_worker_ops, ntk_context_threads(context), rate, plan->connected ? 1024 : 512};
 }
@@ -228,9 +231,6 @@ static ntk_status run_team(ntk_context *context, const ntk_plan *plan, team *t, 
 
 ntk_status ntk_tiles_run(ntk_context *context, const ntk_plan *plan, ntk_tiles_job *job) {
   double started = now();
-  if (context && context->insist && !ntk_cuda_computes(plan))
-    return ntk_fail(NTK_ERROR_UNSUPPORTED, "CUDA does not compute %s yet: use --device cpu (or auto)",
-                    plan->connected ? "fully connected networks" : "inputs of so many channels");
   if (job->tile <= 0) NTK_TRY(ntk_tiles_choose(context, plan, job));
   team t = {.job = job, .symmetric = job->columns.count == 0};
   t.shared.plan = plan;

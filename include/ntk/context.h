@@ -63,8 +63,7 @@ NTK_API const char *ntk_context_isa(const ntk_context *context);
 
 /** Chooses where kernels are computed.
  *  @param device "auto" (all visible CUDA devices of the first one's kind, else the CPU; the default), "cpu", "cuda"
- * (these) or "cuda:N[,M...]" (counted from 0, of one kind). What CUDA does not compute yet (fully connected networks,
- * inputs of many channels) is computed by the CPU with "auto" and refused with "cuda".
+ *         (these) or "cuda:N[,M...]" (counted from 0, of one kind).
  *  @return NTK_OK, NTK_ERROR_ARGUMENT (bad text), NTK_ERROR_DEVICE (no such device, or a build without CUDA). */
 NTK_API ntk_status ntk_context_set_device(ntk_context *context, const char *device);
 

@@ -54,8 +54,10 @@ OUT_OF_LINE activated activate(real n_x, real n_z, real s, real t, int signed_rh
 }
 
 /* The product of x's pixel `at` and z's pixel `partner`. */
-INLINE real input_product(const ntk_cuda_plane &p, const real *x, const real *z, int at, int partner) {
+INLINE real input_product(const ntk_cuda_plane &p, const ntk_cuda_pairs &q, int pair, const real *x, const real *z,
+                          int at, int partner) {
   const int area = p.height * p.width;
+  if (!p.inner) return ((const real *)q.products)[((size_t)pair * area + at) * area + partner];
   real sum = 0;
   for (int c = 0; c < p.channels; c++) sum = fma(x[c * area + at], z[c * area + partner], sum);
   return sum;
@@ -122,7 +124,7 @@ INLINE void run_tile(const ntk_cuda_plane &p, const ntk_cuda_pairs &q, const blo
     s[k] = t[k] = 0;
     if (e >= entries) continue;
     const int partner = ntk_axis_partner(r, p.height, b.tile.a) * p.width + ntk_axis_partner(j, p.width, b.tile.b);
-    s[k] = input_product(p, b.x, b.z, r * p.width + j, partner);
+    s[k] = input_product(p, q, b.pair, b.x, b.z, r * p.width + j, partner);
     t[k] = p.layers[0].trained ? s[k] : 0;
   }
   for (int l = 0; l < p.layer_count; l++) {

@@ -18,6 +18,7 @@ extern "C" {
 /* Tiles are grouped by b: a group's tiles share z's rotated tables, and a block computes one group of one pair. */
 typedef struct ntk_cuda_plane {
   int channels, height, width;
+  int inner; /* 1: channels are multiplied in the kernel; 0: `products` are given */
   int layer_count, norm_count, tap_count, pool_count;
   int want_ntk, few_entries;
   int tile_count, group_count;
@@ -51,6 +52,7 @@ typedef struct ntk_cuda_pairs {
   ntk_cuda_images x, z;
   const ntk_cuda_pair *list;
   int count;
+  const void *products; /* [pair][height width][height width] reals: SUM_c x[c][p] z[c][q]; unused with `inner` */
   /* out */
   double *partial;     /* [pair][group][tap][pool][2], working memory */
   double *sums;        /* [pair][tap][pool][2]: pooled T and S in state units, the images' powers of two undone */

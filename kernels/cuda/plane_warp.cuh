@@ -149,15 +149,20 @@ INLINE void layer_warp(patch<ROWS, NTK> &v, const edges<ROWS> &cut, const float 
   if (KIND && NTK) add_risk(risk, KIND == FIRST_LAYER ? 0 : 1, warp_risk);
 }
 
-/* The input products of a patch. */
+/* The input products of a patch; `products`: of the pair's pixels, or NULL to multiply here. */
 template <int ROWS, int WIDTH, int NTK>
 INLINE void enter_patch(const ntk_cuda_plane &p, const ntk_tile &tile, const place &at, const float *x,
-                        const float *z, patch<ROWS, NTK> &v) {
+                        const float *z, const float *products, patch<ROWS, NTK> &v) {
   constexpr int HEIGHT = 4 * ROWS;
   int column[4];
   UNROLL for (int c = 0; c < 4; c++) column[c] = ntk_axis_partner(at.column + c, WIDTH, tile.b);
   UNROLL for (int k = 0; k < ROWS; k++) UNROLL for (int c = 0; c < 4; c++) v.s[k][c] = 0;
-  for (int channel = 0; channel < p.channels; channel++, x += HEIGHT * WIDTH, z += HEIGHT * WIDTH)
+  if (products) UNROLL for (int k = 0; k < ROWS; k++) {
+    const float *const row = products + (size_t)((at.row + k) * WIDTH + at.column) * (HEIGHT * WIDTH) +
+                             ntk_axis_partner(at.row + k, HEIGHT, tile.a) * WIDTH;
+    UNROLL for (int c = 0; c < 4; c++) v.s[k][c] = row[c * (HEIGHT * WIDTH) + column[c]];
+  }
+  for (int channel = 0; !products && channel < p.channels; channel++, x += HEIGHT * WIDTH, z += HEIGHT * WIDTH)
     UNROLL for (int k = 0; k < ROWS; k++) {
       const float4 from = *(const float4 *)(x + (at.row + k) * WIDTH + at.column);
       const float *const row = z + ntk_axis_partner(at.row + k, HEIGHT, tile.a) * WIDTH;
@@ -291,7 +296,9 @@ __global__ void __launch_bounds__(32 * WARPS, 1) warp_tiles(ntk_cuda_plane p, nt
     patch<ROWS, NTK> v;
     {
       const ntk_tile tile = round_tile(p, block, round, &own);
-      enter_patch<ROWS, WIDTH, NTK>(p, tile, find_place<ROWS, WIDTH>(tile), block.x, block.z, v);
+      const size_t area = (size_t)4 * ROWS * WIDTH, pair = blockIdx.x / (unsigned)p.group_count;
+      const float *const products = p.inner ? NULL : (const float *)q.products + pair * area * area;
+      enter_patch<ROWS, WIDTH, NTK>(p, tile, find_place<ROWS, WIDTH>(tile), block.x, block.z, products, v);
     }
     for (int first = 0; first < p.layer_count; first += chunk) {
       const int last = first + chunk < p.layer_count ? first + chunk : p.layer_count;
@@ -345,7 +352,7 @@ __global__ void __launch_bounds__(32 * PAIR_WARPS, 1) warp_pairs(ntk_cuda_plane 
   for (int k = lane; k < outputs; k += 32) sums[k] = 0;
   if (lane < 4) warp_risk[warp][lane] = 0;
   __syncwarp();
-  enter_patch<ROWS, WIDTH, NTK>(p, tile, at, x, z, v);
+  enter_patch<ROWS, WIDTH, NTK>(p, tile, at, x, z, NULL, v); /* a single tile: always multiplied here */
   run_layers<ROWS, WIDTH, NTK, 0, 0>(p, v, tile, at, 0, p.layer_count, x + from, area, z + from, area, warp_risk[warp]);
   pool_patch<ROWS, WIDTH, NTK>(p, tile, at, v, 1.0f, sums);
   __syncwarp();

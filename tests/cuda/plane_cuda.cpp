@@ -1,2 +1,2 @@
-/* The CUDA kernels as plain C++ (tests/cuda/shim). */
+/* The plane kernels as plain C++ (tests/cuda/shim). */
 #include "kernels/cuda/plane_cuda.cu"

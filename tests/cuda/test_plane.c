@@ -26,7 +26,7 @@ static double *block(const char *device, const problem *p, ntk_precision precisi
   ntk_context *context;
   cr_assert_eq(ntk_network_parse(p->net, &network), NTK_OK, "%s", ntk_last_error());
   const ntk_plan_options options = {.kernels = NTK_KERNEL_BOTH, .precision = precision};
-  const ntk_shape shape = {p->channels, p->height, p->width};
+  const ntk_shape shape = {p->channels, p->height, p->width}; /* height 0: vectors */
   cr_assert_eq(ntk_plan_create(network, shape, &options, &plan), NTK_OK, "%s", ntk_last_error());
   cr_assert_eq(ntk_context_create(&context), NTK_OK);
   cr_assert_eq(ntk_context_set_threads(context, 1), NTK_OK);
@@ -44,7 +44,7 @@ static double *block(const char *device, const problem *p, ntk_precision precisi
 }
 
 static void agree(const problem *p) {
-  const size_t size = (size_t)p->channels * (size_t)p->height * (size_t)p->width;
+  const size_t size = (size_t)p->channels * (size_t)(p->height ? p->height * p->width : 1);
   double *x = malloc((size_t)p->images * size * sizeof *x);
   uint64_t state = 1;
   for (size_t k = 0; k < (size_t)p->images * size; k++) x[k] = random_pixel(&state);
@@ -160,6 +160,28 @@ Test(cuda_plane, warp) {
     /* 1x1 images are all proportional: float32 hands them back */
     if (problems[k].height > 1) kernels_agree(&problems[k]);
   }
+}
+
+/* Fully connected networks: several taps, biases, more inputs than a block, one more than a tile. */
+Test(cuda_plane, connected) {
+  static const problem problems[] = {
+      {"dense relu dense", 7, 0, 0, 5, NTK_F64},
+      {"3*(dense relu) dense", 784, 0, 0, 37, NTK_F32},
+      {"4*(dense(W=1.3,b=0.2) relu) dense", 30, 0, 0, 20, NTK_F64},
+      {"2*(dense relu) dense", 3, 0, 0, 600, NTK_F32},
+      {"flatten 2*(dense relu) dense", 2, 4, 3, 9, NTK_F32},
+  };
+  for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) agree(&problems[k]);
+}
+
+/* Many channels, whose products come from the library: by the block kernel, by the warp kernel, and with so few planes
+ * that the kernels multiply themselves. */
+Test(cuda_plane, channels) {
+  static const problem problems[] = {
+      {"2*(conv3 relu) gap", 40, 6, 7, 3, NTK_F64},    {"2*(conv3 relu) gap", 64, 9, 8, 3, NTK_F32},
+      {"2*(conv3 relu) flatten", 40, 8, 8, 3, NTK_F32}, {"2*(conv3 relu) gap", 32, 16, 16, 3, NTK_F32},
+  };
+  for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) agree(&problems[k]);
 }
 
 /* Short cases of every kernel, for tools that slow a GPU down a thousand times. */

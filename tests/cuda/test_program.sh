@@ -30,6 +30,14 @@ NTK_SHIM_MEMORY=3000000 "$ntk" gram --device cuda --net "$net" --data "$data[0:2
   fail "a device with little memory"
 cmp -s cuda.npy parts.npy || fail "parts of tiles: other bits"
 
+# Fully connected networks: all depths at once, against the CPU; tiles change no bit; a library that fails.
+dense='4*(dense relu) dense'
+"$ntk" gram --device cuda --net "$dense" --data "$data[0:70]" --depths 1,3,4 --out fc.npy --progress none || fail "dense"
+"$ntk" verify fc-ntk-depth3.npy --device cpu --samples 200 --json >verify.json || fail "verify of dense layers"
+"$ntk" gram --device cuda --net "$dense" --data "$data[0:70]" --depths 1,3,4 --tile 9 --out fc9.npy --progress none ||
+  fail "dense layers in small tiles"
+cmp -s fc-ntk-depth3.npy fc9-ntk-depth3.npy || fail "dense layers, other tiles: other bits"
+
 # Errors: one sentence, a code, and a store that can go on.
 expect() { # CODE TEXT COMMAND...
   local code=$1 text=$2 got=0
@@ -41,7 +49,8 @@ expect() { # CODE TEXT COMMAND...
 expect 21 'no CUDA device 3' "$ntk" gram --device cuda:3 --net "$net" --data "$data[0:4]" --out e.npy
 expect 11 'unknown device' "$ntk" gram --device gpu --net "$net" --data "$data[0:4]" --out e.npy
 expect 11 'bad device list' "$ntk" gram --device cuda:0, --net "$net" --data "$data[0:4]" --out e.npy
-expect 13 'fully connected' "$ntk" gram --device cuda --net 'dense relu dense' --data "$data[0:4]" --out e.npy
+NTK_SHIM_FAIL_BLAS=1 expect 21 'cuBLAS: a product of inputs failed' \
+  "$ntk" gram --device cuda --net 'dense relu dense' --data "$data[0:4]" --out e.npy
 NTK_SHIM_DEVICES=0 expect 21 'no CUDA device' "$ntk" gram --device cuda --net "$net" --data "$data[0:4]" --out e.npy
 NTK_SHIM_FAIL_LAUNCH=6 expect 21 'finished tiles are safe' \
   "$ntk" gram --device cuda --net "$net" --data "$data[0:24]" --tile 8 --out broken.npy --progress none
