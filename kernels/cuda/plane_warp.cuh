@@ -157,19 +157,19 @@ INLINE void enter_patch(const ntk_cuda_plane &p, const ntk_tile &tile, const pla
   int column[4];
   UNROLL for (int c = 0; c < 4; c++) column[c] = ntk_axis_partner(at.column + c, WIDTH, tile.b);
   UNROLL for (int k = 0; k < ROWS; k++) UNROLL for (int c = 0; c < 4; c++) v.s[k][c] = 0;
-  if (products) UNROLL for (int k = 0; k < ROWS; k++) {
-    const float *const row = products + (size_t)((at.row + k) * WIDTH + at.column) * (HEIGHT * WIDTH) +
-                             ntk_axis_partner(at.row + k, HEIGHT, tile.a) * WIDTH;
-    UNROLL for (int c = 0; c < 4; c++) v.s[k][c] = row[c * (HEIGHT * WIDTH) + column[c]];
-  }
-  for (int channel = 0; !products && channel < p.channels; channel++, x += HEIGHT * WIDTH, z += HEIGHT * WIDTH)
+  /* one loop for both: with two, the compiler spills registers */
+  const size_t area = (size_t)HEIGHT * WIDTH, step = products ? area : 0;
+  const int channels = products ? 1 : p.channels;
+  if (products) z = products + (at.row * WIDTH + at.column) * area;
+  for (int channel = 0; channel < channels; channel++, x += area, z += area)
     UNROLL for (int k = 0; k < ROWS; k++) {
-      const float4 from = *(const float4 *)(x + (at.row + k) * WIDTH + at.column);
-      const float *const row = z + ntk_axis_partner(at.row + k, HEIGHT, tile.a) * WIDTH;
+      float4 from = *(const float4 *)(x + (at.row + k) * WIDTH + at.column);
+      if (products) from = make_float4(1, 1, 1, 1);
+      const float *const row = z + k * WIDTH * step + ntk_axis_partner(at.row + k, HEIGHT, tile.a) * WIDTH;
       v.s[k][0] = fmaf(from.x, row[column[0]], v.s[k][0]);
-      v.s[k][1] = fmaf(from.y, row[column[1]], v.s[k][1]);
-      v.s[k][2] = fmaf(from.z, row[column[2]], v.s[k][2]);
-      v.s[k][3] = fmaf(from.w, row[column[3]], v.s[k][3]);
+      v.s[k][1] = fmaf(from.y, row[column[1] + step], v.s[k][1]);
+      v.s[k][2] = fmaf(from.z, row[column[2] + 2 * step], v.s[k][2]);
+      v.s[k][3] = fmaf(from.w, row[column[3] + 3 * step], v.s[k][3]);
     }
   if (!NTK) return;
   const float trained = p.layers[0].trained ? 1.0f : 0.0f;
