@@ -12,10 +12,10 @@ static int is_plain(const ntk_program *p) {
     const ntk_program_layer *layer = &p->layers[l];
     const int last = l + 1 == p->layer_count;
     if (layer->rows != 3 || layer->cols != 3 || layer->circular || !layer->relu) return 0;
-    if (layer->bias != 0 || layer->rescale != 1 || (layer->tap >= 0) != last) return 0;
+    if (layer->bias != 0 || layer->rescale != 1 || (last && layer->tap < 0)) return 0;
     if (layer->signed_rho != (l == 0) || (l > 0 && !layer->trained) || layer->norm != l) return 0;
   }
-  return p->layer_count > 1 && p->tap_count == 1;
+  return p->layer_count > 1;
 }
 
 /* Whether the kernels multiply the channels themselves: few channels, or so few planes that most of the products of all
@@ -70,8 +70,13 @@ ntk_status ntk_cuda_plane_create(const ntk_plan *plan, const ntk_cuda_device *de
   char *host = calloc(1, bytes), *at = NULL;
   if (!host) return ntk_fail(NTK_ERROR_MEMORY, "no memory for the network's tables");
   memcpy(host, p->layers, (size_t)p->layer_count * sizeof *p->layers);
-  const int group_count = group_tiles(p, (ntk_tile *)(host + layers), (int *)(host + layers + tiles),
-                                      (int *)(host + layers + tiles + groups));
+  int *const first = (int *)(host + layers + tiles), *const even = (int *)(host + layers + tiles + groups);
+  const int group_count = group_tiles(p, (ntk_tile *)(host + layers), first, even);
+  int most_even = 0, most_odd = 0;
+  for (int g = 0; g < group_count; g++) {
+    const int odd = first[g + 1] - first[g] - even[g];
+    most_even = even[g] > most_even ? even[g] : most_even, most_odd = odd > most_odd ? odd : most_odd;
+  }
   fill_weights(p, (double *)(host + layers + tiles + 2 * groups));
   int error = cudaMalloc(memory, bytes);
   if (error == cudaSuccess) {
@@ -98,6 +103,8 @@ ntk_status ntk_cuda_plane_create(const ntk_plan *plan, const ntk_cuda_device *de
                           .tiles = (const ntk_tile *)(at + layers),
                           .groups = (const int *)(at + layers + tiles),
                           .even_tiles = (const int *)(at + layers + tiles + groups),
+                          .most_even = most_even,
+                          .most_odd = most_odd,
                           .pool_weights = (const double *)(at + layers + tiles + 2 * groups),
                           .shared_most = device->shared_bytes,
                           .plain = is_plain(p)};

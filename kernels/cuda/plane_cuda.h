@@ -28,10 +28,11 @@ typedef struct ntk_cuda_plane {
   const int *groups;          /* group_count + 1: first tile of every group */
   const int *even_tiles;      /* group_count: how many of a group's tiles, the first ones, have an even row seam
                                  (plane_warp.cuh) */
+  int most_even, most_odd;    /* most such tiles of a group, most others */
   const double *pool_weights; /* [pool]: height x height, then width x width; flatten: identities */
   size_t shared_most;         /* bytes of shared memory that a block may have on this device */
   int plain; /* 1: what plane_warp.cuh computes: two or more layers, all 3x3 with zero padding, ReLU and no bias, all
-                trained but perhaps the first, one tap at the end */
+                trained but perhaps the first, a tap at the end */
 } ntk_cuda_plane;
 
 /* Prepared images, natural order, real = float or double:

@@ -6,7 +6,7 @@
  * beyond repeat the last columns: nothing connects to them and their weight is 0.
  */
 
-/* Warps of a block: with 16 a thread has 128 registers; warp_pairs, which loads ahead, wants more. */
+/* Warps of a block, at most: with 16 a thread has 128 registers; warp_pairs, which loads ahead, wants more. */
 enum { WARPS = 16, PAIR_WARPS = 8 };
 
 /* The offset-plane seam of a tile cuts each axis once, at edge (HEIGHT - a) mod ROWS of some lane's patch, and (WIDTH -
@@ -176,14 +176,17 @@ INLINE void enter_patch(const ntk_cuda_plane &p, const ntk_tile &tile, const pla
   UNROLL for (int k = 0; k < ROWS; k++) UNROLL for (int c = 0; c < 4; c++) v.t[k][c] = trained * v.s[k][c];
 }
 
-/* Adds `share` (0 or 1) times a patch's weighted sums of T and S, for every pool, to `sums` ([pool][2], the warp's
- * own). */
+/* Adds `share` (0 or 1) times a patch's weighted sums of T and S after layer `last - 1`, for every pool, to `sums`
+ * ([tap][pool][2], the warp's own), if there is a tap. */
 template <int ROWS, int WIDTH, int NTK>
 INLINE void pool_patch(const ntk_cuda_plane &p, const ntk_tile &tile, const place &at, const patch<ROWS, NTK> &v,
-                       float share, double *sums) {
+                       int last, float share, double *sums) {
   constexpr int HEIGHT = 4 * ROWS;
   const int lane = (int)threadIdx.x % 32;
   const float own = lane % 8 * 4 < WIDTH ? share : 0.0f;
+  const int tap = p.layers[last - 1].tap;
+  if (tap < 0) return;
+  sums += 2 * tap * p.pool_count;
   for (int pool = 0; pool < p.pool_count; pool++) {
     const double *rows = p.pool_weights + (size_t)pool * (HEIGHT * HEIGHT + WIDTH * WIDTH);
     const double *columns = rows + HEIGHT * HEIGHT;
@@ -200,7 +203,8 @@ INLINE void pool_patch(const ntk_cuda_plane &p, const ntk_tile &tile, const plac
       sum_s = fmaf(row, s, sum_s), sum_t = fmaf(row, t, sum_t);
     }
     const double total_s = warp_sum(sum_s), total_t = NTK ? warp_sum(sum_t) : total_s;
-    if (lane == 0) sums[2 * pool] += total_t, sums[2 * pool + 1] += total_s;
+    /* in the middle S is in T already, for the next layer */
+    if (lane == 0) sums[2 * pool] += total_t - (NTK && last < p.layer_count ? total_s : 0), sums[2 * pool + 1] += total_s;
   }
 }
 
@@ -219,6 +223,13 @@ INLINE void run_layers(const ntk_cuda_plane &p, patch<ROWS, NTK> &v, const ntk_t
   for (; l < before; l++, x += x_step, z += z_step)
     layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, 0>(v, cut, x, z, warp_risk);
   if (l < last) layer_warp<ROWS, WIDTH, NTK, ROW_ODD, COLUMN_ODD, LAST_LAYER>(v, cut, x, z, warp_risk);
+}
+
+/* Where the layers from `first` on must stop: at `end`, or behind a tap before it. */
+INLINE int next_stop(const ntk_cuda_plane &p, int first, int end) {
+  int last = p.tap_count > 1 ? first + 1 : end;
+  while (last < end && p.layers[last - 1].tap < 0) last++;
+  return last;
 }
 
 /* Copies n of layers [first, last) into shared memory: x's rows as they are; z's rotated by b, so that a patch's four
@@ -241,6 +252,26 @@ struct warp_block {
   const float *x, *z; /* prepared images */
   int begin, middle, end; /* tiles; from `middle` on their row seam is odd */
 };
+
+/* How far a warp is: its next layer, and the layers whose tables are in shared memory. Kept there too while layers
+ * run, which need all registers. */
+struct progress {
+  volatile int layer, base, loaded;
+};
+
+INLINE void save_progress(progress *warps, int layer, int base, int loaded) {
+  progress *const own = &warps[threadIdx.x / 32];
+  __syncwarp();
+  if (threadIdx.x % 32 == 0) own->layer = layer, own->base = base, own->loaded = loaded;
+  __syncwarp();
+}
+
+INLINE int load_progress(const progress *warps, int *base) {
+  *base = warps[threadIdx.x / 32].base;
+  return warps[threadIdx.x / 32].loaded;
+}
+
+INLINE int next_layer(const progress *warps) { return warps[threadIdx.x / 32].layer; }
 
 INLINE void open_block(const ntk_cuda_plane &p, const ntk_cuda_pairs &q, warp_block *block) {
   const int group = (int)blockIdx.x % p.group_count, pair = (int)blockIdx.x / p.group_count;
@@ -265,7 +296,7 @@ INLINE int next_round(const warp_block &block, int round) {
 
 /* Adds up what the warps have left, and stores it. */
 INLINE void close_block(const ntk_cuda_plane &p, const ntk_cuda_pairs &q, const double *sums, const float (*risk)[8]) {
-  const int outputs = 2 * p.pool_count, warps = (int)blockDim.x / 32;
+  const int outputs = 2 * p.tap_count * p.pool_count, warps = (int)blockDim.x / 32;
   for (int k = (int)threadIdx.x; k < outputs; k += (int)blockDim.x) {
     double sum = 0;
     for (int w = 0; w < warps; w++) sum += sums[w * outputs + k];
@@ -277,18 +308,30 @@ INLINE void close_block(const ntk_cuda_plane &p, const ntk_cuda_pairs &q, const 
   q.partial_risk[8 * (size_t)blockIdx.x + threadIdx.x] = sum;
 }
 
+/* Pools the warp's tile of a round after layer `last - 1`. */
+template <int ROWS, int WIDTH, int NTK>
+INLINE void pool_again(const ntk_cuda_plane &p, const warp_block &block, int round, int last, const patch<ROWS, NTK> &v,
+                       double *shared) {
+  int own;
+  const ntk_tile tile = round_tile(p, block, round, &own); /* once more: the layers left no registers to keep it in */
+  pool_patch<ROWS, WIDTH, NTK>(p, tile, find_place<ROWS, WIDTH>(tile), v, last, own ? 1.0f : 0.0f,
+                               shared + threadIdx.x / 32 * 2 * p.tap_count * p.pool_count);
+}
+
 /* One group of tiles (of one b) of one pair, a warp a tile; blockIdx.x = pair * group_count + group. `chunk` layers'
  * tables are in shared memory at a time. */
 template <int ROWS, int WIDTH, int NTK>
 __global__ void __launch_bounds__(32 * WARPS, 1) warp_tiles(ntk_cuda_plane p, ntk_cuda_pairs q, int chunk) {
-  NTK_DYNAMIC_SHARED(double, shared); /* [warp][pool][2] sums, then the tables */
+  NTK_DYNAMIC_SHARED(double, shared); /* [warp][tap][pool][2] sums, then the tables */
   __shared__ float warp_risk[WARPS][8]; /* estimates of error: of the warp's tiles, and of those that it throws away */
   __shared__ warp_block block;
+  __shared__ progress at_warp[WARPS];
   constexpr int AREA = 4 * ROWS * WIDTH, STEP = AREA + (4 * ROWS + ROWS - 1) * WIDTH;
-  float *const tables = (float *)(shared + WARPS * 2 * p.pool_count);
+  const int outputs = 2 * p.tap_count * p.pool_count, warps = (int)blockDim.x / 32;
+  float *const tables = (float *)(shared + warps * outputs);
   if (both_flat(p, q, q.list[blockIdx.x / p.group_count])) return; /* finish_pair hands it back */
-  for (int k = (int)threadIdx.x; k < WARPS * 2 * p.pool_count; k += (int)blockDim.x) shared[k] = 0;
-  if (threadIdx.x < WARPS * 8) warp_risk[threadIdx.x / 8][threadIdx.x % 8] = 0;
+  for (int k = (int)threadIdx.x; k < warps * outputs; k += (int)blockDim.x) shared[k] = 0;
+  for (int k = (int)threadIdx.x; k < warps * 8; k += (int)blockDim.x) warp_risk[k / 8][k % 8] = 0;
   if (threadIdx.x == 0) open_block(p, q, &block);
   __syncthreads();
   for (int round = block.begin; round < block.end; round = next_round(block, round)) {
@@ -300,18 +343,25 @@ __global__ void __launch_bounds__(32 * WARPS, 1) warp_tiles(ntk_cuda_plane p, nt
       const float *const products = p.inner ? NULL : (const float *)q.products + pair * area * area;
       enter_patch<ROWS, WIDTH, NTK>(p, tile, find_place<ROWS, WIDTH>(tile), block.x, block.z, products, v);
     }
-    for (int first = 0; first < p.layer_count; first += chunk) {
-      const int last = first + chunk < p.layer_count ? first + chunk : p.layer_count;
+    int base = 0, first = 0, last = 0;
+    save_progress(at_warp, 0, 0, 0);
+    while (first < p.layer_count) {
       const ntk_tile tile = round_tile(p, block, round, &own);
       const place at = find_place<ROWS, WIDTH>(tile);
-      if (round == block.begin || chunk < p.layer_count) {
-        __syncthreads();
-        load_tables<ROWS, WIDTH>(first, last, tile.b, block.x + pixel_reals(p), block.z + pixel_reals(p), tables);
-        __syncthreads();
+      int loaded = load_progress(at_warp, &base);
+      if (first == loaded) { /* the next tables */
+        base = first, loaded = first + chunk < p.layer_count ? first + chunk : p.layer_count;
+        if (round == block.begin || chunk < p.layer_count) {
+          __syncthreads();
+          load_tables<ROWS, WIDTH>(base, loaded, tile.b, block.x + pixel_reals(p), block.z + pixel_reals(p), tables);
+          __syncthreads();
+        }
       }
+      last = next_stop(p, first, loaded);
+      save_progress(at_warp, last, base, loaded);
       float *const risk = warp_risk[threadIdx.x / 32] + (own ? 0 : 4);
-      const float *const n_x = tables + at.row * WIDTH + at.column;
-      const float *const n_z = tables + AREA + at.z_row * WIDTH + at.column;
+      const float *const n_x = tables + (first - base) * STEP + at.row * WIDTH + at.column;
+      const float *const n_z = tables + (first - base) * STEP + AREA + at.z_row * WIDTH + at.column;
       const int column_odd = (WIDTH - tile.b) % 4 % 2;
       if (round >= block.middle && column_odd)
         run_layers<ROWS, WIDTH, NTK, 1, 1>(p, v, tile, at, first, last, n_x, STEP, n_z, STEP, risk);
@@ -321,11 +371,9 @@ __global__ void __launch_bounds__(32 * WARPS, 1) warp_tiles(ntk_cuda_plane p, nt
         run_layers<ROWS, WIDTH, NTK, 0, 1>(p, v, tile, at, first, last, n_x, STEP, n_z, STEP, risk);
       else
         run_layers<ROWS, WIDTH, NTK, 0, 0>(p, v, tile, at, first, last, n_x, STEP, n_z, STEP, risk);
+      first = next_layer(at_warp);
+      pool_again<ROWS, WIDTH, NTK>(p, block, round, first, v, shared);
     }
-    __syncwarp();
-    const ntk_tile tile = round_tile(p, block, round, &own);
-    pool_patch<ROWS, WIDTH, NTK>(p, tile, find_place<ROWS, WIDTH>(tile), v, own ? 1.0f : 0.0f,
-                                 shared + threadIdx.x / 32 * 2 * p.pool_count);
     if (round == 0 && threadIdx.x == 0) /* tile 0 */
       for (int k = 0; k < 4; k++) q.partial_risk[8 * (size_t)blockIdx.x + 4 + k] = warp_risk[0][k];
   }
@@ -339,7 +387,7 @@ __global__ void __launch_bounds__(32 * PAIR_WARPS, 1) warp_pairs(ntk_cuda_plane 
   constexpr int HEIGHT = 4 * ROWS;
   NTK_DYNAMIC_SHARED(double, shared);
   __shared__ float warp_risk[PAIR_WARPS][4];
-  const int warp = (int)threadIdx.x / 32, outputs = 2 * p.pool_count, lane = (int)threadIdx.x % 32;
+  const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, outputs = 2 * p.tap_count * p.pool_count;
   const int own = (int)blockIdx.x * ((int)blockDim.x / 32) + warp, area = HEIGHT * WIDTH;
   const int pair = own < q.count ? own : q.count - 1; /* no branch may split a warp */
   double *const sums = shared + warp * outputs;
@@ -353,8 +401,12 @@ __global__ void __launch_bounds__(32 * PAIR_WARPS, 1) warp_pairs(ntk_cuda_plane 
   if (lane < 4) warp_risk[warp][lane] = 0;
   __syncwarp();
   enter_patch<ROWS, WIDTH, NTK>(p, tile, at, x, z, NULL, v); /* a single tile: always multiplied here */
-  run_layers<ROWS, WIDTH, NTK, 0, 0>(p, v, tile, at, 0, p.layer_count, x + from, area, z + from, area, warp_risk[warp]);
-  pool_patch<ROWS, WIDTH, NTK>(p, tile, at, v, 1.0f, sums);
+  for (int first = 0, last; first < p.layer_count; first = last) {
+    last = next_stop(p, first, p.layer_count);
+    run_layers<ROWS, WIDTH, NTK, 0, 0>(p, v, tile, at, first, last, x + from + first * area, area,
+                                       z + from + first * area, area, warp_risk[warp]);
+    pool_patch<ROWS, WIDTH, NTK>(p, tile, at, v, last, 1.0f, sums);
+  }
   __syncwarp();
   if (own >= q.count) return;
   for (int k = lane; k < outputs; k += 32) q.partial[(size_t)pair * outputs + k] = sums[k];
@@ -362,10 +414,13 @@ __global__ void __launch_bounds__(32 * PAIR_WARPS, 1) warp_pairs(ntk_cuda_plane 
   if (lane < 4) to[lane] = to[4 + lane] = warp_risk[warp][lane];
 }
 
-/* Shared memory that these kernels have besides the dynamic one, at most. */
-enum { WARP_SHARED_STATIC = 1024, WARP_POOLS_MOST = 64 };
+/* Shared memory that these kernels have besides the dynamic one, at most, and that a block costs the multiprocessor. */
+enum { WARP_SHARED_STATIC = 1024, BLOCK_SHARED_COST = 1024, WARP_OUTPUTS_MOST = 64 };
 
-static size_t warp_fixed_bytes(const ntk_cuda_plane *p) { return (size_t)WARPS * 2 * p->pool_count * sizeof(double); }
+/* Sums of `warps` warps. */
+static size_t warp_fixed_bytes(const ntk_cuda_plane *p, int warps) {
+  return (size_t)warps * 2 * p->tap_count * p->pool_count * sizeof(double);
+}
 
 static size_t warp_layer_bytes(const ntk_cuda_plane *p) {
   const int rows = p->height / 4;
@@ -376,27 +431,59 @@ static size_t warp_layer_bytes(const ntk_cuda_plane *p) {
 static int warp_computes(const ntk_cuda_plane *p) {
   const int rows = p->height / 4;
   return p->plain && p->height == p->width && p->height % 4 == 0 && (rows == 8 || rows == 7 || rows == 4) &&
-         p->pool_count <= WARP_POOLS_MOST &&
-         p->shared_most >= WARP_SHARED_STATIC + warp_fixed_bytes(p) + warp_layer_bytes(p);
+         p->tap_count * p->pool_count <= WARP_OUTPUTS_MOST &&
+         p->shared_most >= WARP_SHARED_STATIC + warp_fixed_bytes(p, WARPS) + warp_layer_bytes(p);
+}
+
+/* How warp_tiles is launched: warps of a block, and layers whose tables it holds at a time. */
+struct warp_shape {
+  int warps, chunk;
+};
+
+static int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+/* Layers whose tables fit when `blocks` blocks share a multiprocessor. */
+static int chunk_layers(const ntk_cuda_plane *p, int warps, int blocks) {
+  const size_t share = (p->shared_most + BLOCK_SHARED_COST) / blocks, fixed = warp_fixed_bytes(p, warps);
+  if (share < BLOCK_SHARED_COST + WARP_SHARED_STATIC + fixed) return 0;
+  const size_t layers = (share - BLOCK_SHARED_COST - WARP_SHARED_STATIC - fixed) / warp_layer_bytes(p);
+  return layers < (size_t)p->layer_count ? (int)layers : p->layer_count;
+}
+
+/* A round gives every warp a tile, one parity of seams at a time: with 17 tiles, 9 and 8, blocks of 9 warps waste one
+ * place, blocks of 16 fifteen. Small blocks share a multiprocessor and its shared memory, and bring their tables again
+ * every round when these do not fit. Costs are in tiles; loading all tables costs about half a one's arithmetic, and
+ * fewer than 8 warps do not keep a multiprocessor busy. */
+static warp_shape choose_shape(const ntk_cuda_plane *p) {
+  warp_shape best = {};
+  double least = INFINITY;
+  for (int warps = WARPS; warps > 0; warps--)
+    for (int blocks = 1; blocks <= WARPS / warps; blocks++) {
+      const int chunk = chunk_layers(p, warps, blocks), resident = warps * blocks;
+      const int rounds = ceil_div(p->most_even, warps) + ceil_div(p->most_odd, warps);
+      const double loads = 0.5 * (chunk < p->layer_count ? rounds : 1);
+      const double cost = (rounds * warps + loads) / (resident < 8 ? resident / 8.0 : 1);
+      if (chunk > 0 && cost < least) least = cost, best = {warps, chunk};
+    }
+  return best;
 }
 
 template <int ROWS, int WIDTH, int NTK>
 static int launch_rows(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStream_t stream) {
   if (p->tile_count == 1) { /* the offset-0 plane: no seams */
     const unsigned blocks = ((unsigned)q->count + PAIR_WARPS - 1) / PAIR_WARPS;
-    const size_t bytes = warp_fixed_bytes(p);
+    const size_t bytes = warp_fixed_bytes(p, PAIR_WARPS);
     int error = allow_shared((const void *)warp_pairs<ROWS, WIDTH, NTK>, bytes);
     if (error) return error;
     NTK_LAUNCH((warp_pairs<ROWS, WIDTH, NTK>), blocks, 32 * PAIR_WARPS, bytes, stream, *p, *q);
     return cudaGetLastError();
   }
-  int chunk = (int)((p->shared_most - WARP_SHARED_STATIC - warp_fixed_bytes(p)) / warp_layer_bytes(p));
-  if (chunk > p->layer_count) chunk = p->layer_count;
-  const size_t bytes = warp_fixed_bytes(p) + (size_t)chunk * warp_layer_bytes(p);
+  const warp_shape shape = choose_shape(p);
+  const size_t bytes = warp_fixed_bytes(p, shape.warps) + (size_t)shape.chunk * warp_layer_bytes(p);
   int error = allow_shared((const void *)warp_tiles<ROWS, WIDTH, NTK>, bytes);
   if (error) return error;
   const unsigned blocks = (unsigned)q->count * (unsigned)p->group_count;
-  NTK_LAUNCH((warp_tiles<ROWS, WIDTH, NTK>), blocks, 32 * WARPS, bytes, stream, *p, *q, chunk);
+  NTK_LAUNCH((warp_tiles<ROWS, WIDTH, NTK>), blocks, 32 * shape.warps, bytes, stream, *p, *q, shape.chunk);
   return cudaGetLastError();
 }
 

@@ -13,6 +13,21 @@ typedef struct problem {
   ntk_precision precision;
 } problem;
 
+/* What is swept over; 0: nothing. */
+static struct {
+  int depths[4], pools[4];
+  size_t depth_count, pool_count;
+} sweep;
+
+static ntk_plan_options plan_options(ntk_precision precision) {
+  return (ntk_plan_options){.kernels = NTK_KERNEL_BOTH,
+                            .precision = precision,
+                            .depths = sweep.depth_count ? sweep.depths : NULL,
+                            .depth_count = sweep.depth_count,
+                            .pools = sweep.pool_count ? sweep.pools : NULL,
+                            .pool_count = sweep.pool_count};
+}
+
 static double random_pixel(uint64_t *state) {
   *state = *state * 6364136223846793005u + 1442695040888963407u;
   return (double)(*state >> 11) / (1ull << 52) - 1;
@@ -25,7 +40,7 @@ static double *block(const char *device, const problem *p, ntk_precision precisi
   ntk_plan *plan;
   ntk_context *context;
   cr_assert_eq(ntk_network_parse(p->net, &network), NTK_OK, "%s", ntk_last_error());
-  const ntk_plan_options options = {.kernels = NTK_KERNEL_BOTH, .precision = precision};
+  const ntk_plan_options options = plan_options(precision);
   const ntk_shape shape = {p->channels, p->height, p->width}; /* height 0: vectors */
   cr_assert_eq(ntk_plan_create(network, shape, &options, &plan), NTK_OK, "%s", ntk_last_error());
   cr_assert_eq(ntk_context_create(&context), NTK_OK);
@@ -107,7 +122,7 @@ static void kernels_agree(const problem *p) {
   ntk_network *network;
   ntk_plan *plan;
   cr_assert_eq(ntk_network_parse(p->net, &network), NTK_OK, "%s", ntk_last_error());
-  const ntk_plan_options options = {.kernels = NTK_KERNEL_BOTH};
+  const ntk_plan_options options = plan_options(NTK_F32);
   const ntk_shape shape = {p->channels, p->height, p->width};
   cr_assert_eq(ntk_plan_create(network, shape, &options, &plan), NTK_OK, "%s", ntk_last_error());
   const size_t size = ntk_plan_input_size(plan), count = ntk_plan_sums(plan) * (size_t)(p->images - 1);
@@ -162,6 +177,23 @@ Test(cuda_plane, warp) {
   }
 }
 
+/* Sweeps of depths and pools in the warp kernel, and tables that shared memory holds only a few layers of. */
+Test(cuda_plane, sweeps) {
+  static const problem problems[] = {
+      {"5*(conv3 relu) gap", 3, 16, 16, 3, NTK_F32},
+      {"5*(conv3 relu) flatten", 3, 16, 16, 5, NTK_F32},
+      {"5*(conv3 relu) gap", 2, 9, 8, 3, NTK_F64},
+      {"5*(conv3 relu) lap(1)", 3, 16, 16, 2, NTK_F32},
+  };
+  setenv("NTK_SHIM_SHARED", "8000", 1); /* a real device has what it has */
+  sweep.depths[0] = 1, sweep.depths[1] = 2, sweep.depths[2] = 5, sweep.depth_count = 3;
+  for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) {
+    if (k == 3) sweep.pools[1] = 2, sweep.pools[2] = 15, sweep.pool_count = 3; /* 0, 2, 15 */
+    agree(&problems[k]);
+    kernels_agree(&problems[k]);
+  }
+}
+
 /* Fully connected networks: several taps, biases, more inputs than a block, one more than a tile. */
 Test(cuda_plane, connected) {
   static const problem problems[] = {
@@ -178,8 +210,10 @@ Test(cuda_plane, connected) {
  * that the kernels multiply themselves. */
 Test(cuda_plane, channels) {
   static const problem problems[] = {
-      {"2*(conv3 relu) gap", 40, 6, 7, 3, NTK_F64},    {"2*(conv3 relu) gap", 64, 9, 8, 3, NTK_F32},
-      {"2*(conv3 relu) flatten", 40, 8, 8, 3, NTK_F32}, {"2*(conv3 relu) gap", 32, 16, 16, 3, NTK_F32},
+      {"2*(conv3 relu) gap", 40, 6, 7, 3, NTK_F64},
+      {"2*(conv3 relu) gap", 64, 9, 8, 3, NTK_F32},
+      {"2*(conv3 relu) flatten", 40, 8, 8, 3, NTK_F32},
+      {"2*(conv3 relu) gap", 32, 16, 16, 3, NTK_F32},
   };
   for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) agree(&problems[k]);
 }

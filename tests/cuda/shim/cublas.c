@@ -1,4 +1,5 @@
-/* The stand-in's library, loaded as the real one is. Products by the CPU's BLAS; with NTK_SHIM_FAIL_BLAS set they fail. */
+/* The stand-in for the library, loaded as the real one is. Products by the BLAS of the CPU; with NTK_SHIM_FAIL_BLAS they
+ * fail. */
 #include <cblas.h>
 #include <cublas_v2.h>
 #include <stdlib.h>

@@ -181,7 +181,7 @@ cudaError_t cudaSetDevice(int device) {
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device) {
   memset(prop, 0, sizeof *prop);
   snprintf(prop->name, sizeof prop->name, "stand-in device %d", device);
-  prop->totalGlobalMem = (size_t)4 << 30, prop->sharedMemPerBlockOptin = 227 * 1024;
+  prop->totalGlobalMem = (size_t)4 << 30, prop->sharedMemPerBlockOptin = (size_t)setting("NTK_SHIM_SHARED", 227 * 1024);
   prop->major = 9, prop->minor = 0, prop->multiProcessorCount = 2;
   return cudaSuccess;
 }
@@ -248,7 +248,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned) { return *out
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return broken ? cudaErrorIllegalAddress : cudaSuccess; }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int value) {
-  return value <= 227 * 1024 ? cudaSuccess : cudaErrorInvalidValue;
+  return value <= setting("NTK_SHIM_SHARED", 227 * 1024) ? cudaSuccess : cudaErrorInvalidValue;
 }
 cudaError_t cudaGetLastError(void) { return cudaSuccess; }
 const char *cudaGetErrorName(cudaError_t error) { return error == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaError"; }
