@@ -1,5 +1,6 @@
 /* A build without CUDA. */
 #include "host/cuda/device.h"
+#include "host/cuda/solver.h"
 #include "host/status.h"
 
 int ntk_cuda_device_count(const char **problem) {
@@ -15,3 +16,16 @@ ntk_status ntk_cuda_device_describe(int id, ntk_cuda_device *out) {
 }
 
 const ntk_worker_ops ntk_cuda_worker_ops = {0}, ntk_cuda_connected_ops = {0};
+
+ntk_status ntk_cuda_solver_estimate(int device, ntk_cuda_factorisation kind, int64_t n, ntk_cuda_solver_cost *out) {
+  (void)kind, (void)n, (void)out;
+  return ntk_fail(NTK_ERROR_DEVICE, "there is no CUDA device %d: this build has no CUDA", device);
+}
+
+ntk_status ntk_cuda_solver_load(void) { return ntk_fail(NTK_ERROR_DEVICE, "this build has no CUDA"); }
+
+ntk_status ntk_cuda_solver_run(int device, ntk_cuda_factorisation kind, int64_t n, double *matrix, double *values,
+                               int *info) {
+  (void)kind, (void)n, (void)matrix, (void)values, (void)info;
+  return ntk_fail(NTK_ERROR_DEVICE, "there is no CUDA device %d: this build has no CUDA", device);
+}

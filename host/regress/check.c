@@ -33,6 +33,10 @@ static ntk_status check_arguments(const ntk_regress_problem *p, const ntk_regres
     return ntk_fail(NTK_ERROR_ARGUMENT, "targets is %d, but must be NTK_TARGETS_ONE_HOT or NTK_TARGETS_CENTRED",
                     (int)o->targets);
   }
+  if (o->solver != NTK_SOLVER_AUTO && o->solver != NTK_SOLVER_CPU && o->solver != NTK_SOLVER_CUDA) {
+    return ntk_fail(NTK_ERROR_ARGUMENT, "solver is %d, but must be NTK_SOLVER_AUTO, NTK_SOLVER_CPU or NTK_SOLVER_CUDA",
+                    (int)o->solver);
+  }
   return NTK_OK;
 }
 

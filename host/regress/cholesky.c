@@ -12,7 +12,8 @@ static ntk_status factorise(ntk_regression *r, double *work, lapack_int *index, 
   const lapack_int n = (lapack_int)r->problem->train_count;
   ntk_regress_fill(r, r->ridge, r->factor);
   const double norm = LAPACKE_dlansy_work(LAPACK_COL_MAJOR, '1', 'U', n, r->factor, n, work);
-  lapack_int info = LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', n, r->factor, n);
+  lapack_int info;
+  NTK_TRY(ntk_regress_factor(r, r->factor, &info));
   double condition = 0;
   *factored = info == 0;
   if (info == 0) info = LAPACKE_dpocon_work(LAPACK_COL_MAJOR, 'U', n, r->factor, n, norm, &condition, work, index);
@@ -25,7 +26,7 @@ static ntk_status factorise(ntk_regression *r, double *work, lapack_int *index, 
 static ntk_status decide(ntk_regression *r, double *work, lapack_int *index) {
   const int64_t n = r->problem->train_count;
   ntk_regress_fill(r, 0, r->factor);
-  NTK_TRY(ntk_eigenvalues(n, r->factor, work));
+  NTK_TRY(ntk_regress_eigenvalues(r, r->factor, work));
   const double smallest = work[0], largest = work[n - 1];
   bool factored = false, definite = false;
   if (ntk_regress_definite(n, smallest, largest, r->ridge)) NTK_TRY(factorise(r, work, index, &factored, &definite));

@@ -142,7 +142,7 @@ static ntk_status decompose(ntk_regression *r) {
   NTK_TRY(ntk_regress_allocate(n, n, "the copy of the training matrix", &r->factor));
   NTK_TRY(ntk_regress_allocate(1, n, "the eigenvalues", &r->eigenvalues));
   ntk_regress_fill(r, 0, r->factor);
-  NTK_TRY(ntk_eigenvectors(n, &r->factor, r->eigenvalues, ntk_eigen_can_divide(n)));
+  NTK_TRY(ntk_regress_eigenvectors(r, &r->factor, r->eigenvalues));
   return ntk_regress_cancelled(r);
 }
 

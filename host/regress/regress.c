@@ -1,6 +1,7 @@
 #include "host/regress/regress.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -38,6 +39,7 @@ static ntk_status allocate_result(const ntk_regression *r, ntk_regress_result *r
 }
 
 static ntk_status run(ntk_regression *r, ntk_regress_result *result) {
+  NTK_TRY(ntk_regress_place(r));
   NTK_TRY(prepare(r));
   NTK_TRY(allocate_result(r, result));
   NTK_TRY(ntk_regress_cancelled(r));
@@ -48,6 +50,7 @@ static ntk_status run(ntk_regression *r, ntk_regress_result *result) {
   if (r->options->variance && r->problem->test_count > 0) NTK_TRY(ntk_regress_variance(r, result->variance));
   ntk_regress_score(r, result);
   result->ridge = r->ridge;
+  snprintf(result->solver, sizeof result->solver, "%s", r->solver);
   result->loo_accuracy = r->loo_accuracy;
   result->loo_error = r->loo_error;
   return NTK_OK;
@@ -70,7 +73,7 @@ ntk_status ntk_regress(ntk_context *context, const ntk_regress_problem *problem,
   *result = (ntk_regress_result){0};
   NTK_TRY(ntk_regress_check(problem, options));
   ntk_regression r = {
-      .problem = problem, .options = options, .context = context, .loo_accuracy = NAN, .loo_error = NAN};
+      .problem = problem, .options = options, .context = context, .loo_accuracy = NAN, .loo_error = NAN, .device = -1};
   ntk_blas_threads_push(ntk_context_threads(context));
   const ntk_status status = run(&r, result);
   ntk_blas_threads_pop();

@@ -19,6 +19,8 @@ typedef struct ntk_regression {
   double *eigenvalues; /* n, ascending; NULL: `factor` is a Cholesky factor */
   double ridge;
   double loo_accuracy, loo_error;
+  int device; /* CUDA device that factorises, or -1 */
+  char solver[160];
 } ntk_regression;
 
 /* Rows of the test matrix that are worked on at a time for the variance. */
@@ -34,6 +36,13 @@ double ntk_regress_max_diagonal(const ntk_regression *r);
 /* Writes A + ridge, the lower triangle only (column-major LAPACK sees it as the upper one). */
 void ntk_regress_fill(const ntk_regression *r, double ridge, double *out);
 ntk_status ntk_regress_cancelled(const ntk_regression *r);
+
+/* solver.c: where to factorise; then Cholesky in place (upper triangle, column-major; LAPACK's info), eigenvalues alone
+ * (destroys the matrix), and eigenvectors, which replace *matrix as rows. */
+ntk_status ntk_regress_place(ntk_regression *r);
+ntk_status ntk_regress_factor(ntk_regression *r, double *matrix, int *info);
+ntk_status ntk_regress_eigenvalues(ntk_regression *r, double *matrix, double *values);
+ntk_status ntk_regress_eigenvectors(ntk_regression *r, double **matrix, double *values);
 
 /* eigen.c: eigenvalues (ascending) of the symmetric matrix whose lower triangle is given; the matrix is destroyed. */
 ntk_status ntk_eigenvalues(int64_t n, double *matrix, double *values);

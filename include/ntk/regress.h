@@ -20,7 +20,15 @@ typedef enum ntk_targets {
   NTK_TARGETS_CENTRED = 1  /**< 1 - 1/C for the class, -1/C elsewhere: "-0.1 / 0.9" (arXiv:1904.11955). */
 } ntk_targets;
 
-/** How to solve. Zero-initialise for: no ridge, one-hot targets. */
+/** Where the training matrix is factorised. */
+typedef enum ntk_solver {
+  NTK_SOLVER_AUTO = 0, /**< On the context's first CUDA device where that is expected to be faster and the matrix fits
+                            its memory, else on the CPU. */
+  NTK_SOLVER_CPU = 1,  /**< LAPACK. */
+  NTK_SOLVER_CUDA = 2  /**< cuSOLVER; an error where there is no device or it has too little memory. */
+} ntk_solver;
+
+/** How to solve. Zero-initialise for: no ridge, one-hot targets, where it is fastest. */
 typedef struct ntk_regress_options {
   ntk_targets targets;
   bool unit_diagonal;    /**< Divide K(x,z) by sqrt(K(x,x) K(z,z)) first; needs the diagonals. */
@@ -29,6 +37,7 @@ typedef struct ntk_regress_options {
                               eigendecomposition of the training matrix; never looks at test data. */
   const double *ridges;  /**< Candidates; NULL: 0 and 1e-9 .. 1e1 times the mean diagonal, a factor 10 apart. */
   size_t ridge_count;
+  ntk_solver solver;
   bool variance;         /**< Also compute the GP posterior variance of each test point; needs the test diagonal. */
 } ntk_regress_options;
 
@@ -56,6 +65,7 @@ typedef struct ntk_regress_result {
   double ridge;           /**< The lambda used, in the units of the (normalised) training matrix. */
   double loo_accuracy;    /**< Leave-one-out accuracy on the training set at that ridge; NaN if not computed. */
   double loo_error;       /**< Leave-one-out mean squared error; NaN if not computed. */
+  char solver[160];       /**< Where the matrix was factorised, and why there if that is not obvious. */
   double seconds;         /**< Wall time. */
 } ntk_regress_result;
 
@@ -64,7 +74,8 @@ typedef struct ntk_regress_result {
  *  @param result receives the results; free its buffers with ntk_regress_result_free.
  *  @return NTK_OK; NTK_ERROR_NUMERIC (not positive definite: the message gives the smallest eigenvalue and suggests a
  *          ridge); NTK_ERROR_DATA (non-finite or asymmetric matrix, a label out of range); NTK_ERROR_ARGUMENT;
- *          NTK_ERROR_MEMORY (says how much is needed). */
+ *          NTK_ERROR_MEMORY (says how much is needed); NTK_ERROR_DEVICE (the CUDA device failed: nothing falls back to
+ *          the CPU after that). */
 NTK_API ntk_status ntk_regress(ntk_context *context, const ntk_regress_problem *problem,
                                const ntk_regress_options *options, ntk_regress_result *result);
 

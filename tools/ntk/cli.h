@@ -208,7 +208,7 @@ typedef struct cli_json {
 typedef struct cli_solve {
   cli_ridge ridge;
   bool unit_diagonal;
-  int targets;
+  int targets, solver;
 } cli_solve;
 
 extern const cli_option cli_solve_options[];

@@ -212,7 +212,7 @@ static void print_people(const evaluation *e) {
   printf("test         %s, %s records\n", ntk_dataset_spec(e->test), cli_format_count(ntk_dataset_count(e->test)).text);
   print_kernel_line("train kernel", &e->train_report);
   print_kernel_line("test kernel", &e->test_report);
-  printf("regression   %s\n\n", cli_format_seconds(e->solved).text);
+  printf("regression   %s (%s)\n\n", cli_format_seconds(e->solved).text, e->outcomes[0].result.solver);
   printf("%-24s %10s %12s %14s\n", "output", "accuracy", "ridge", "leave-one-out");
   for (size_t k = 0; k < outputs; ++k) {
     const ntk_regress_result *result = &e->outcomes[k].result;

@@ -8,6 +8,7 @@ typedef struct settings {
   cli_solve solve;
   const char *train_kernel, *train_labels, *test_kernel, *test_labels, *test_diagonal;
   const char *variance, *predictions, *report;
+  const char *device;
   int64_t threads;
   bool json;
 } settings;
@@ -77,7 +78,7 @@ static void print_people(const job *j) {
   printf("ridge            %.6g%s\n", r->ridge, s->solve.ridge.fixed ? "" : " (chosen by leave-one-out)");
   printf("leave-one-out    %s\n", cli_format_percent(r->loo_accuracy).text);
   printf("accuracy         %s%s\n", cli_format_percent(r->accuracy).text, s->test_labels ? "" : " (no --test-labels)");
-  printf("time             %s\n", cli_format_seconds(cli_now() - j->started).text);
+  printf("time             %s (%s)\n", cli_format_seconds(cli_now() - j->started).text, r->solver);
   if (s->predictions) printf("predictions      %s\n", s->predictions);
   if (s->variance) printf("variance         %s\n", s->variance);
   if (s->report) printf("report           %s\n", s->report);
@@ -86,7 +87,8 @@ static void print_people(const job *j) {
 static int work(job *j) {
   const settings *s = j->settings;
   cli_solve_files files = {s->train_kernel, s->test_kernel, s->test_diagonal};
-  const cli_compute compute = {.threads = s->threads, .memory = 512ull << 20, .progress = CLI_PROGRESS_AUTO};
+  const cli_compute compute = {
+      .device = s->device, .threads = s->threads, .memory = 512ull << 20, .progress = CLI_PROGRESS_AUTO};
   CLI_TRY(cli_compute_open(&compute, &j->context));
   CLI_TRY(read_labels(j));
   CLI_TRY(cli_solve_run(j->context, &s->solve, &files, s->variance != NULL, &j->problem, &j->result));
@@ -135,6 +137,8 @@ static const cli_option output_options[] = {
     {"report", "R.json", CLI_TEXT, offsetof(settings, report), 0, 0, false, "write the report to a file"},
     {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false,
      "print the report as one JSON object (accuracy in 0..1, ridge, seconds, ...) and nothing else on stdout"},
+    {"device", "DEV", CLI_TEXT, offsetof(settings, device), 0, 0, false,
+     "auto (default): the first CUDA device, else the CPU; cpu; cuda; or cuda:N"},
     {"threads", "N", CLI_INTEGER, offsetof(settings, threads), 0, 1024, false,
      "threads of the linear algebra; 0: all cores (default)"},
     {0}};

@@ -2,15 +2,19 @@
 
 #include "tools/ntk/cli.h"
 
-const cli_option cli_solve_options[] = {{"ridge", "R|auto", CLI_RIDGE, offsetof(cli_solve, ridge), 0, 0, false,
-                                         "lambda added to the training diagonal; auto (default): chosen by "
-                                         "leave-one-out on the training set, never by test "
-                                         "data; 0: none"},
-                                        {"unit-diagonal", NULL, CLI_FLAG, offsetof(cli_solve, unit_diagonal), 0, 0,
-                                         false, "divide K(x,z) by sqrt(K(x,x) K(z,z)) first"},
-                                        {"targets", "one-hot|centred", CLI_CHOICE, offsetof(cli_solve, targets), 0, 0,
-                                         false, "1 and 0 (default), or 1 - 1/C and -1/C for C classes"},
-                                        {0}};
+const cli_option cli_solve_options[] = {
+    {"ridge", "R|auto", CLI_RIDGE, offsetof(cli_solve, ridge), 0, 0, false,
+     "lambda added to the training diagonal; auto (default): chosen by "
+     "leave-one-out on the training set, never by test "
+     "data; 0: none"},
+    {"unit-diagonal", NULL, CLI_FLAG, offsetof(cli_solve, unit_diagonal), 0, 0, false,
+     "divide K(x,z) by sqrt(K(x,x) K(z,z)) first"},
+    {"targets", "one-hot|centred", CLI_CHOICE, offsetof(cli_solve, targets), 0, 0, false,
+     "1 and 0 (default), or 1 - 1/C and -1/C for C classes"},
+    {"solver", "auto|cpu|cuda", CLI_CHOICE, offsetof(cli_solve, solver), 0, 0, false,
+     "where the training matrix is factorised; auto (default): on the CUDA device "
+     "where that is faster and it fits"},
+    {0}};
 
 static int check_shapes(const cli_solve_files *files, const ntk_regress_problem *problem, const int64_t train[2],
                         const int64_t test[2]) {
@@ -72,6 +76,7 @@ int cli_solve_run(ntk_context *context, const cli_solve *solve, const cli_solve_
                                  .unit_diagonal = solve->unit_diagonal,
                                  .ridge = solve->ridge.value,
                                  .choose_ridge = !solve->ridge.fixed,
+                                 .solver = (ntk_solver)solve->solver,
                                  .variance = variance};
   CLI_TRY(check_files(solve, files, problem));
   int code = cli_matrix_read(files->train_kernel, &rows, &columns, &train);
@@ -96,4 +101,5 @@ void cli_solve_json(cli_json *json, const ntk_regress_result *result) {
   cli_json_real(json, "ridge", result->ridge);
   cli_json_real(json, "loo_accuracy", result->loo_accuracy);
   cli_json_real(json, "loo_error", result->loo_error);
+  cli_json_text(json, "solver", result->solver);
 }

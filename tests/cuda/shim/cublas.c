@@ -1,5 +1,5 @@
-/* The stand-in for the library, loaded as the real one is. Products by the BLAS of the CPU; with NTK_SHIM_FAIL_BLAS they
- * fail. */
+/* The stand-in for the library, loaded as the real one is. Products by the BLAS of the CPU; with NTK_SHIM_FAIL_BLAS
+ * they fail. */
 #include <cblas.h>
 #include <cublas_v2.h>
 #include <stdlib.h>
@@ -37,9 +37,8 @@ cublasStatus_t cublasSgemmBatched(cublasHandle_t handle, cublasOperation_t op_a,
   return state();
 }
 cublasStatus_t cublasDgemmBatched(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n,
-                                  int k, const double *alpha, const double *const a[], int lda,
-                                  const double *const b[], int ldb, const double *beta, double *const c[], int ldc,
-                                  int count) {
+                                  int k, const double *alpha, const double *const a[], int lda, const double *const b[],
+                                  int ldb, const double *beta, double *const c[], int ldc, int count) {
   for (int i = 0; i < count; i++)
     if (i == 0 || a[i] != a[i - 1] || b[i] != b[i - 1]) {
       const cublasStatus_t status =
