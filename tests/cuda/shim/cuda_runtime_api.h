@@ -55,6 +55,10 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stre
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaEventCreate(cudaEvent_t *out);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaFuncSetAttribute(const void *function, cudaFuncAttribute attribute, int value);
 cudaError_t cudaGetLastError(void);
 const char *cudaGetErrorString(cudaError_t error);
@@ -64,6 +68,8 @@ const char *cudaGetErrorName(cudaError_t error);
 void ntk_shim_fail_allocation(int after);
 /* For tests: bytes of device memory allocated now, and the largest value so far. */
 size_t ntk_shim_device_bytes(int peak);
+/* For tests: bytes of pinned host memory now. */
+size_t ntk_shim_pinned_bytes(void);
 
 #ifdef __cplusplus
 }

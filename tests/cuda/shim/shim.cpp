@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <ucontext.h>
 
 #include <atomic>
@@ -21,7 +22,7 @@ thread_local ntk_shim_state *ntk_shim;
 namespace {
 
 enum class waiting { nothing, warp, block, finished };
-enum { STACK = 128 * 1024, WARP = 32 };
+enum { STACK = 128 * 1024, WARP = 32, POISON = 64 << 20 };
 
 struct coroutine {
   ntk_shim_state state;
@@ -121,6 +122,8 @@ void run_block(machine &m, uint3 block, dim3 grid, dim3 threads, void *shared) {
 std::mutex lock;
 std::map<void *, size_t> allocations;
 size_t bytes_now, bytes_peak;
+std::map<void *, size_t> pinned;
+size_t pinned_now;
 int fail_after = -1;
 
 bool allocation_fails() {
@@ -212,7 +215,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
     if (bytes_now + bytes > device_memory()) return cudaErrorMemoryAllocation;
   }
   if (posix_memalign(out, 256, bytes ? bytes : 1) != 0) return cudaErrorMemoryAllocation;
-  memset(*out, 0xff, bytes); /* NaN and nonsense: memory of a device is not cleared */
+  memset(*out, 0xff, bytes < POISON ? bytes : (size_t)POISON); /* NaN: memory of a device is not cleared */
   std::lock_guard<std::mutex> guard(lock);
   allocations[*out] = bytes;
   bytes_now += bytes;
@@ -233,9 +236,17 @@ cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
   *out = nullptr;
   if (allocation_fails()) return cudaErrorMemoryAllocation;
   *out = malloc(bytes ? bytes : 1);
-  return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+  if (!*out) return cudaErrorMemoryAllocation;
+  std::lock_guard<std::mutex> guard(lock);
+  pinned[*out] = bytes;
+  pinned_now += bytes;
+  return cudaSuccess;
 }
-cudaError_t cudaFreeHost(void *memory) { return free(memory), cudaSuccess; }
+cudaError_t cudaFreeHost(void *memory) {
+  std::lock_guard<std::mutex> guard(lock);
+  if (memory) pinned_now -= pinned[memory], pinned.erase(memory);
+  return free(memory), cudaSuccess;
+}
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
   if (bytes) memcpy(to, from, bytes);
   return cudaSuccess;
@@ -247,6 +258,20 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t) {
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned) { return *out = nullptr, cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return broken ? cudaErrorIllegalAddress : cudaSuccess; }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventCreate(cudaEvent_t *out) {
+  *out = (cudaEvent_t)calloc(1, sizeof(timespec));
+  return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  clock_gettime(CLOCK_MONOTONIC, (timespec *)event);
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  const timespec *a = (timespec *)begin, *b = (timespec *)end;
+  *milliseconds = (float)(1e3 * (double)(b->tv_sec - a->tv_sec) + 1e-6 * (double)(b->tv_nsec - a->tv_nsec));
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) { return free(event), cudaSuccess; }
 cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int value) {
   return value <= setting("NTK_SHIM_SHARED", 227 * 1024) ? cudaSuccess : cudaErrorInvalidValue;
 }
@@ -266,6 +291,10 @@ const char *cudaGetErrorString(cudaError_t error) {
 void ntk_shim_fail_allocation(int after) {
   std::lock_guard<std::mutex> guard(lock);
   fail_after = after;
+}
+size_t ntk_shim_pinned_bytes(void) {
+  std::lock_guard<std::mutex> guard(lock);
+  return pinned_now;
 }
 size_t ntk_shim_device_bytes(int peak) {
   std::lock_guard<std::mutex> guard(lock);
