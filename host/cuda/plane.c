@@ -96,6 +96,7 @@ ntk_status ntk_cuda_plane_create(const ntk_plan *plan, const ntk_cuda_device *de
                           .pool_count = p->pool_count,
                           .want_ntk = p->want_ntk,
                           .few_entries = p->few_entries,
+                          .deficit = is_plain(p) && p->want_ntk && !p->few_entries,
                           .tile_count = p->tile_count,
                           .group_count = group_count,
                           .bias_scale = p->bias_scale,

@@ -4,9 +4,14 @@ enum { IMAGE_THREADS = 256 };
 
 INLINE size_t pixel_reals(const ntk_cuda_plane &p) { return (size_t)p.channels * p.height * p.width; }
 
-static size_t image_reals(const ntk_cuda_plane *p) {
-  size_t area = (size_t)p->height * p->width, reals = ((size_t)p->channels + p->norm_count) * area;
-  return (reals + 3) / 4 * 4;
+/* Where plane_flat.cuh's float64 tables begin in those of an image, in reals: aligned to 8 bytes. */
+static inline __host__ __device__ size_t exact_offset(const ntk_cuda_plane &p) {
+  return (((size_t)p.channels + p.norm_count) * p.height * p.width + 1) / 2 * 2;
+}
+
+static size_t table_reals(const ntk_cuda_plane &p) {
+  const size_t exact = p.deficit ? 2 * ((size_t)p.channels + 1) * p.height * p.width : 0;
+  return (exact_offset(p) + exact + 3) / 4 * 4;
 }
 
 /* Largest value among the threads of the block. */
@@ -53,6 +58,7 @@ __global__ void __launch_bounds__(IMAGE_THREADS) NTK_NAME(prepare_image)(ntk_cud
   double *const sums = v + area;
   const double *const in = pixels + blockIdx.x * pixel_reals(p);
   real *const to = (real *)out.tables + blockIdx.x * out.stride, *const norms = to + pixel_reals(p);
+  double *const exact = p.deficit ? (double *)(to + exact_offset(p)) : NULL;
   double largest = p.bias_scale;
   if (first == 0) flat = 0;
   for (size_t k = threadIdx.x; k < pixel_reals(p); k += IMAGE_THREADS) largest = fmax(largest, fabs(in[k]));
@@ -65,6 +71,7 @@ __global__ void __launch_bounds__(IMAGE_THREADS) NTK_NAME(prepare_image)(ntk_cud
       /* the kernels see the rounded pixel, so the normalisers must too */
       const real value = (real)(in[(size_t)c * area + k] * scale);
       to[(size_t)c * area + k] = value;
+      if (exact) exact[(size_t)c * area + k] = value;
       square += (double)value * (double)value;
     }
     v[k] = square;
@@ -85,6 +92,7 @@ __global__ void __launch_bounds__(IMAGE_THREADS) NTK_NAME(prepare_image)(ntk_cud
       if (layer.norm >= 0) {
         const double n = sqrt(variance);
         norms[(size_t)layer.norm * area + k] = (real)(n < least ? 0 : n);
+        if (exact && layer.norm == 0) exact[pixel_reals(p) + k] = n < least ? 0 : n;
       }
       v[k] = variance * layer.rescale;
     }
@@ -92,11 +100,11 @@ __global__ void __launch_bounds__(IMAGE_THREADS) NTK_NAME(prepare_image)(ntk_cud
   }
 }
 
-static int prepare(const ntk_cuda_plane *p, const double *pixels, int count, const ntk_cuda_images *out,
-                   cudaStream_t stream) {
-  const size_t shared = 2 * (size_t)p->height * p->width * sizeof(double);
+static int launch_prepare(const ntk_cuda_plane &p, const double *pixels, int count, const ntk_cuda_images *out,
+                          cudaStream_t stream) {
+  const size_t shared = 2 * (size_t)p.height * p.width * sizeof(double);
   int error = allow_shared((const void *)NTK_NAME(prepare_image), shared);
-  if (error || count == 0) return error;
-  NTK_LAUNCH(NTK_NAME(prepare_image), count, IMAGE_THREADS, shared, stream, *p, pixels, *out);
+  if (error) return error;
+  NTK_LAUNCH(NTK_NAME(prepare_image), count, IMAGE_THREADS, shared, stream, p, pixels, *out);
   return cudaGetLastError();
 }

@@ -217,7 +217,7 @@ __global__ void NTK_NAME(finish_pair)(ntk_cuda_plane p, ntk_cuda_pairs q) {
   if (pair >= q.count) return;
   const ntk_cuda_pair images = q.list[pair];
   const double *from = q.partial + (size_t)pair * p.group_count * outputs + output;
-  const int flat = both_flat(p, q, images);
+  const int flat = !p.deficit && both_flat(p, q, images);
   double sum = 0;
   for (int g = 0; !flat && g < p.group_count; g++) sum += from[(size_t)g * outputs];
   q.sums[(size_t)pair * outputs + output] = scalbn(sum, q.x.exponent[images.x] + q.z.exponent[images.z]);

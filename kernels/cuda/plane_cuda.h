@@ -21,6 +21,8 @@ typedef struct ntk_cuda_plane {
   int inner; /* 1: channels are multiplied in the kernel; 0: `products` are given */
   int layer_count, norm_count, tap_count, pool_count;
   int want_ntk, few_entries;
+  int deficit; /* 1: pairs of images that both have constant regions are computed too, by plane_flat.cuh, where it can;
+                  else they come back with infinite risk */
   int tile_count, group_count;
   double bias_scale;
   const ntk_program_layer *layers;
@@ -37,7 +39,8 @@ typedef struct ntk_cuda_plane {
 
 /* Prepared images, natural order, real = float or double:
  * tables[image * stride]: channels x height x width pixels scaled by 2^-exponent, then n = sqrt(K(p, p)) of every ReLU,
- * [norm][height][width]. flat[image]: pixels in the middle of a constant 3x3 patch. */
+ * [norm][height][width]; with `deficit` plane_flat.cuh's float64 tables. flat[image]: pixels in the middle of a constant
+ * 3x3 patch. */
 typedef struct ntk_cuda_images {
   void *tables;
   size_t stride; /* reals an image, a multiple of 4 */

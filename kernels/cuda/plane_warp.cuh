@@ -329,7 +329,7 @@ __global__ void __launch_bounds__(32 * WARPS, 1) warp_tiles(ntk_cuda_plane p, nt
   constexpr int AREA = 4 * ROWS * WIDTH, STEP = AREA + (4 * ROWS + ROWS - 1) * WIDTH;
   const int outputs = 2 * p.tap_count * p.pool_count, warps = (int)blockDim.x / 32;
   float *const tables = (float *)(shared + warps * outputs);
-  if (both_flat(p, q, q.list[blockIdx.x / p.group_count])) return; /* finish_pair hands it back */
+  if (both_flat(p, q, q.list[blockIdx.x / p.group_count])) return; /* plane_flat.cuh's, or handed back */
   for (int k = (int)threadIdx.x; k < warps * outputs; k += (int)blockDim.x) shared[k] = 0;
   for (int k = (int)threadIdx.x; k < warps * 8; k += (int)blockDim.x) warp_risk[k / 8][k % 8] = 0;
   if (threadIdx.x == 0) open_block(p, q, &block);
@@ -454,11 +454,11 @@ static int chunk_layers(const ntk_cuda_plane *p, int warps, int blocks) {
  * place, blocks of 16 fifteen. Small blocks share a multiprocessor and its shared memory, and bring their tables again
  * every round when these do not fit. Costs are in tiles; loading all tables costs about half a one's arithmetic, and
  * fewer than 8 warps do not keep a multiprocessor busy. */
-static warp_shape choose_shape(const ntk_cuda_plane *p) {
+static warp_shape choose_shape(const ntk_cuda_plane *p, int most_warps) {
   warp_shape best = {};
   double least = INFINITY;
-  for (int warps = WARPS; warps > 0; warps--)
-    for (int blocks = 1; blocks <= WARPS / warps; blocks++) {
+  for (int warps = most_warps; warps > 0; warps--)
+    for (int blocks = 1; blocks <= most_warps / warps; blocks++) {
       const int chunk = chunk_layers(p, warps, blocks), resident = warps * blocks;
       const int rounds = ceil_div(p->most_even, warps) + ceil_div(p->most_odd, warps);
       const double loads = 0.5 * (chunk < p->layer_count ? rounds : 1);
@@ -478,7 +478,7 @@ static int launch_rows(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStr
     NTK_LAUNCH((warp_pairs<ROWS, WIDTH, NTK>), blocks, 32 * PAIR_WARPS, bytes, stream, *p, *q);
     return cudaGetLastError();
   }
-  const warp_shape shape = choose_shape(p);
+  const warp_shape shape = choose_shape(p, WARPS);
   const size_t bytes = warp_fixed_bytes(p, shape.warps) + (size_t)shape.chunk * warp_layer_bytes(p);
   int error = allow_shared((const void *)warp_tiles<ROWS, WIDTH, NTK>, bytes);
   if (error) return error;
