@@ -74,15 +74,25 @@ const ntk_backend *ntk_context_backend(const ntk_context *context) {
   return context ? context->backend : ntk_backend_find("auto");
 }
 
-/* Takes the devices of "N,M,...", or with an empty text all of the first one's kind: others might round otherwise, and
- * the bits of a value must not depend on which device took its tile. */
-static ntk_status choose_devices(ntk_context *context, const char *text, int count) {
+/* Devices whose results have the same bits: libraries may round otherwise even where only the number of
+ * multiprocessors differs. */
+static bool same_kind(const ntk_cuda_device *a, const ntk_cuda_device *b) {
+  return a->major == b->major && a->minor == b->minor && a->multiprocessors == b->multiprocessors;
+}
+
+/* All devices that are like the first usable one: the bits of a value must not depend on which took its tile. */
+static ntk_status find_devices(ntk_context *context, int count, int *chosen) {
   ntk_cuda_device first, other;
-  int chosen = 0;
-  for (int k = 0; !*text && k < count; k++) {
-    NTK_TRY(ntk_cuda_device_describe(k, k ? &other : &first));
-    if (k == 0 || (other.major == first.major && other.minor == first.minor)) context->devices[chosen++] = k;
+  for (int k = 0; k < count; k++) {
+    NTK_TRY(ntk_cuda_device_describe(k, &other));
+    if (*chosen == 0) first = other;
+    if (ntk_cuda_device_usable(&other) && same_kind(&first, &other)) context->devices[(*chosen)++] = k;
   }
+  return NTK_OK;
+}
+
+/* The devices of "N,M,...". */
+static ntk_status read_devices(ntk_context *context, const char *text, int count, int *chosen) {
   for (const char *at = text; *at;) {
     char *end;
     const long id = strtol(at, &end, 10);
@@ -90,18 +100,30 @@ static ntk_status choose_devices(ntk_context *context, const char *text, int cou
       return ntk_fail(NTK_ERROR_ARGUMENT, "bad device list '%s': write cuda:0 or cuda:0,1", text);
     if (id < 0 || id >= count)
       return ntk_fail(NTK_ERROR_DEVICE, "there is no CUDA device %ld: this machine has %d, counted from 0", id, count);
-    for (int k = 0; k < chosen; k++)
+    for (int k = 0; k < *chosen; k++)
       if (context->devices[k] == id) return ntk_fail(NTK_ERROR_ARGUMENT, "CUDA device %ld is named twice", id);
-    context->devices[chosen++] = (int)id;
+    context->devices[(*chosen)++] = (int)id;
     at = *end ? end + 1 : end;
   }
+  return NTK_OK;
+}
+
+/* Devices by text, or all with an empty one. */
+static ntk_status choose_devices(ntk_context *context, const char *text, int count) {
+  ntk_cuda_device first, other;
+  int chosen = 0;
+  NTK_TRY(*text ? read_devices(context, text, count, &chosen) : find_devices(context, count, &chosen));
   NTK_TRY(ntk_cuda_device_describe(context->devices[0], &first));
-  for (int k = 1; k < chosen; k++) {
+  for (int k = 0; k < chosen; k++) {
     NTK_TRY(ntk_cuda_device_describe(context->devices[k], &other));
-    if (other.major != first.major || other.minor != first.minor)
+    if (!ntk_cuda_device_usable(&other))
       return ntk_fail(NTK_ERROR_DEVICE,
-                      "CUDA devices %d (sm_%d%d) and %d (sm_%d%d) may round differently: choose one kind",
-                      context->devices[0], first.major, first.minor, context->devices[k], other.major, other.minor);
+                      "CUDA device %d (sm_%d%d) is older than what this build has code for: rebuild "
+                      "with its CMAKE_CUDA_ARCHITECTURES, or use --device cpu",
+                      other.id, other.major, other.minor);
+    if (!same_kind(&first, &other))
+      return ntk_fail(NTK_ERROR_DEVICE, "CUDA devices %d (%s) and %d (%s) may round differently: choose one kind",
+                      first.id, first.name, other.id, other.name);
   }
   context->device_count = chosen;
   snprintf(context->engine, sizeof context->engine, "cuda sm_%d%d", first.major % 100, first.minor % 10);

@@ -6,7 +6,7 @@
 
 static const size_t batch_bytes = (size_t)64 << 20, product_bytes = (size_t)128 << 20;
 static const double batch_entry_layers = 5e10; /* some hundredths of a second: what Ctrl-C waits for */
-enum { MOST_BATCH = 1 << 16, LEAST_BATCH = 64 };
+enum { MOST_BATCH = 1 << 16, LEAST_BATCH = 64, MOST_PRODUCTS = 2048 };
 
 /* (T, S) of every tap and pool. */
 static size_t output_count(const ntk_cuda_plane *p) { return 2 * (size_t)p->tap_count * (size_t)p->pool_count; }
@@ -45,12 +45,12 @@ static size_t room(const ntk_cuda_plane *p) {
 /* Products of a run. Not of the pairs that there are: the library may choose another order of summation for another
  * number, and the bits of a pair must not depend on its company. */
 static int product_count(const ntk_cuda_plane *p, int f64) {
-  return (int)(room(p) / (product_reals(p) * (f64 ? sizeof(double) : sizeof(float))));
+  const size_t count = room(p) / (product_reals(p) * (f64 ? sizeof(double) : sizeof(float)));
+  return count < MOST_PRODUCTS ? (int)count : MOST_PRODUCTS;
 }
 
 static ntk_status create_products(ntk_cuda_batch *b) {
   const size_t operands = 3 * (size_t)product_count(b->plane, 0) * sizeof *b->operands;
-  NTK_TRY(ntk_cuda_blas_create(b->stream, &b->blas));
   NTK_TRY(ntk_cuda_memory(&b->products, room(b->plane), "the products of pixels"));
   NTK_TRY(ntk_cuda_pinned_memory((void **)&b->operands, operands));
   return ntk_cuda_memory((void **)&b->device_operands, operands, "the products of pixels");
@@ -79,12 +79,12 @@ static ntk_status run_products(ntk_cuda_batch *b, int f64, const ntk_cuda_images
 
 /* ---- a batch ---- */
 
-ntk_status ntk_cuda_batch_create(const ntk_plan *plan, const ntk_cuda_plane *plane, cudaStream_t stream, int64_t tile,
-                                 ntk_cuda_batch *out) {
+ntk_status ntk_cuda_batch_create(const ntk_plan *plan, const ntk_cuda_plane *plane, cudaStream_t stream,
+                                 ntk_cuda_blas *blas, int64_t tile, ntk_cuda_batch *out) {
   ntk_cuda_batch *b = out;
   const size_t outputs = output_count(plane), groups = (size_t)plane->group_count;
   const size_t count = (size_t)ntk_cuda_batch_capacity(plan, tile);
-  *b = (ntk_cuda_batch){.plane = plane, .stream = stream, .capacity = (int)count};
+  *b = (ntk_cuda_batch){.plane = plane, .stream = stream, .blas = blas, .capacity = (int)count};
   NTK_TRY(ntk_cuda_pinned_memory((void **)&b->list, count * sizeof *b->list));
   NTK_TRY(ntk_cuda_pinned_memory((void **)&b->sums, count * outputs * sizeof *b->sums));
   NTK_TRY(ntk_cuda_pinned_memory((void **)&b->risk, count * sizeof *b->risk));
@@ -102,7 +102,6 @@ void ntk_cuda_batch_free(ntk_cuda_batch *b) {
                              b->device_risk, b->products, b->device_operands};
   for (size_t k = 0; k < sizeof on_device / sizeof *on_device; k++) cudaFree(on_device[k]);
   cudaFreeHost(b->list), cudaFreeHost(b->sums), cudaFreeHost(b->risk), cudaFreeHost(b->operands);
-  ntk_cuda_blas_free(b->blas);
   free(b->at);
   *b = (ntk_cuda_batch){0};
 }

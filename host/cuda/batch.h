@@ -26,9 +26,9 @@ int ntk_cuda_batch_capacity(const ntk_plan *plan, int64_t tile);
 /* Host memory of such a batch. */
 uint64_t ntk_cuda_batch_host_bytes(const ntk_plan *plan, int64_t tile);
 
-/* The plane must outlive the batch. On failure call free too. */
-ntk_status ntk_cuda_batch_create(const ntk_plan *plan, const ntk_cuda_plane *plane, cudaStream_t stream, int64_t tile,
-                                 ntk_cuda_batch *out);
+/* The plane and, for inputs of many channels, the cuBLAS handle must outlive the batch. On failure call free too. */
+ntk_status ntk_cuda_batch_create(const ntk_plan *plan, const ntk_cuda_plane *plane, cudaStream_t stream,
+                                 ntk_cuda_blas *blas, int64_t tile, ntk_cuda_batch *out);
 void ntk_cuda_batch_free(ntk_cuda_batch *batch);
 
 /* Most pairs of a run: the capacity, or as many as there is room for products. */

@@ -7,6 +7,10 @@
 
 #include "host/cuda/call.h"
 
+#ifndef NTK_CUDA_LEAST_ARCH /* least architecture that the build has code for */
+#define NTK_CUDA_LEAST_ARCH 80
+#endif
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int count;
 static char problem_text[256];
@@ -14,17 +18,27 @@ static char problem_text[256];
 /* A driver's files exist although the runtime finds no device: worth a word. */
 static int driver_present(void) { return access("/dev/nvidiactl", F_OK) == 0; }
 
+bool ntk_cuda_device_usable(const ntk_cuda_device *device) {
+  return 10 * device->major + device->minor >= NTK_CUDA_LEAST_ARCH;
+}
+
 static void find_devices(void) {
+  int usable = 0;
   cudaError_t error = cudaGetDeviceCount(&count);
   if (count > NTK_CUDA_MOST_DEVICES) count = NTK_CUDA_MOST_DEVICES;
   for (int k = 0; error == cudaSuccess && k < count; k++) {
     struct cudaDeviceProp prop;
     error = cudaGetDeviceProperties(&prop, k);
+    usable +=
+        error == cudaSuccess && ntk_cuda_device_usable(&(ntk_cuda_device){.major = prop.major, .minor = prop.minor});
   }
-  if (error == cudaSuccess) return;
+  if (error == cudaSuccess && usable > 0) return;
+  if (error == cudaSuccess && count > 0)
+    snprintf(problem_text, sizeof problem_text, "the CUDA devices are older than sm_%d, for which this was built",
+             NTK_CUDA_LEAST_ARCH);
   count = 0;
   (void)cudaGetLastError();
-  if (error == cudaErrorNoDevice || !driver_present()) return;
+  if (error == cudaSuccess || error == cudaErrorNoDevice || !driver_present()) return;
   snprintf(problem_text, sizeof problem_text, "the CUDA devices cannot be used: %s", cudaGetErrorString(error));
 }
 

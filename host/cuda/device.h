@@ -23,6 +23,9 @@ typedef struct ntk_cuda_device {
  * (or no CUDA in this build), else static text that says what is wrong with those that there are. */
 int ntk_cuda_device_count(const char **problem);
 
+/* Whether this build has code for a device. */
+bool ntk_cuda_device_usable(const ntk_cuda_device *device);
+
 /* 1 in a build with CUDA. */
 int ntk_cuda_built(void);
 

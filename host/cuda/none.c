@@ -10,6 +10,8 @@ int ntk_cuda_device_count(const char **problem) {
 
 int ntk_cuda_built(void) { return 0; }
 
+bool ntk_cuda_device_usable(const ntk_cuda_device *device) { return device == NULL; }
+
 ntk_status ntk_cuda_device_describe(int id, ntk_cuda_device *out) {
   (void)out;
   return ntk_fail(NTK_ERROR_DEVICE, "there is no CUDA device %d: this build has no CUDA", id);

@@ -61,8 +61,12 @@ static double attribute(int device, enum cudaDeviceAttr which, double otherwise)
 
 ntk_status ntk_cuda_solver_estimate(int device, ntk_cuda_factorisation kind, int64_t n, ntk_cuda_solver_cost *out) {
   size_t free_bytes = 0, all = 0;
+  int before = 0;
+  NTK_CUDA_TRY(cudaGetDevice(&before), "asking for the device");
   NTK_CUDA_TRY(cudaSetDevice(device), "choosing the device");
-  NTK_CUDA_TRY(cudaMemGetInfo(&free_bytes, &all), "asking for the free memory");
+  const int error = cudaMemGetInfo(&free_bytes, &all);
+  cudaSetDevice(before); /* this is the caller's thread */
+  NTK_CUDA_TRY(error, "asking for the free memory");
   const double square = 8.0 * (double)n * (double)n;
   const double lanes = 128 * attribute(device, cudaDevAttrMultiProcessorCount, 1);
   const double flops = 2e3 * lanes * attribute(device, cudaDevAttrClockRate, 1e6) /
@@ -157,8 +161,10 @@ static ntk_status factorise(factorisation *f, double *matrix, double *values, in
 ntk_status ntk_cuda_solver_run(int device, ntk_cuda_factorisation kind, int64_t n, double *matrix, double *values,
                                int *info) {
   factorisation f = {.kind = kind, .n = n};
-  NTK_CUDA_TRY(cudaSetDevice(device), "choosing the device");
+  int before = 0;
   NTK_TRY(ntk_cuda_solver_load());
+  NTK_CUDA_TRY(cudaGetDevice(&before), "asking for the device");
+  NTK_CUDA_TRY(cudaSetDevice(device), "choosing the device");
   ntk_status status = prepare(&f);
   if (status == NTK_OK) status = factorise(&f, matrix, values, info);
   if (f.streaming) cudaStreamSynchronize(f.stream); /* nothing may still use what is freed */
@@ -166,5 +172,6 @@ ntk_status ntk_cuda_solver_run(int device, ntk_cuda_factorisation kind, int64_t 
   cudaFree(f.matrix), cudaFree(f.values), cudaFree(f.info), cudaFree(f.device_work);
   free(f.host_work);
   if (f.streaming) cudaStreamDestroy(f.stream);
+  cudaSetDevice(before); /* this is the caller's thread */
   return status;
 }

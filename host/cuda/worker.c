@@ -24,7 +24,7 @@ typedef struct device_side {
   int64_t first, count; /* what is there; count 0: nothing */
   double *pixels;
   ntk_cuda_images images; /* in the plan's precision */
-  ntk_cuda_images exact;  /* in float64 for the second opinion, allocated when first needed */
+  ntk_cuda_images exact;  /* in float64 for the second opinion */
   int exact_ready;
 } device_side;
 
@@ -37,6 +37,7 @@ typedef struct cuda_worker {
   ntk_cuda_plane plane;
   void *plane_memory;
   device_side x, z;
+  ntk_cuda_blas *blas; /* for inputs of many channels */
   ntk_cuda_batch pairs;
   int64_t risky_count, *risky; /* places in the part that need float64 */
   double *staging;
@@ -78,10 +79,14 @@ static ntk_status create_images(cuda_worker *w, const ntk_cuda_plane_ops *ops, n
   return ntk_cuda_memory((void **)&out->flat, count * sizeof(int), "the images");
 }
 
+/* Whether pairs may need a second opinion in float64. Memory for it is taken in time: later there may be none. */
+static bool wants_twins(const ntk_plan *plan) { return plan->precision == NTK_F32 && plan->program.want_ntk; }
+
 static ntk_status create_side(cuda_worker *w, device_side *side) {
   const size_t size = ntk_plan_input_size(w->shared->plan);
   NTK_TRY(ntk_cuda_memory((void **)&side->pixels, (size_t)w->part * size * sizeof(double), "the inputs"));
-  return create_images(w, plane_ops(w->shared->plan), &side->images);
+  NTK_TRY(create_images(w, plane_ops(w->shared->plan), &side->images));
+  return wants_twins(w->shared->plan) ? create_images(w, &ntk_cuda_plane_f64, &side->exact) : NTK_OK;
 }
 
 static void free_images(ntk_cuda_images *images) {
@@ -101,7 +106,8 @@ static void free_sides(cuda_worker *w) {
 static size_t image_bytes(const cuda_worker *w) {
   const ntk_cuda_plane_ops *ops = plane_ops(w->shared->plan);
   const size_t single = ops->image_reals(&w->plane) * (ops->f64 ? sizeof(double) : sizeof(float));
-  const size_t exact = ntk_cuda_plane_f64.image_reals(&w->plane) * sizeof(double);
+  const size_t twin = ntk_cuda_plane_f64.image_reals(&w->plane) * sizeof(double);
+  const size_t exact = wants_twins(w->shared->plan) ? twin : 0;
   return single + exact + ntk_plan_input_size(w->shared->plan) * sizeof(double);
 }
 
@@ -113,7 +119,8 @@ static ntk_status create_part(cuda_worker *w) {
   for (;; w->part = (w->part + 1) / 2) {
     ntk_status status = create_side(w, &w->x);
     if (status == NTK_OK) status = create_side(w, &w->z);
-    if (status == NTK_OK) status = ntk_cuda_batch_create(w->shared->plan, &w->plane, w->stream, w->part, &w->pairs);
+    if (status == NTK_OK)
+      status = ntk_cuda_batch_create(w->shared->plan, &w->plane, w->stream, w->blas, w->part, &w->pairs);
     if (status != NTK_ERROR_MEMORY || w->part == 1) return status;
     free_sides(w);
     ntk_cuda_batch_free(&w->pairs);
@@ -127,6 +134,7 @@ static void free_worker(void *worker) {
   if (w->streaming) cudaStreamSynchronize(w->stream); /* nothing may still write to what is freed */
   free_sides(w);
   ntk_cuda_batch_free(&w->pairs);
+  ntk_cuda_blas_free(w->blas);
   cudaFreeHost(w->staging), cudaFree(w->plane_memory);
   if (w->streaming) cudaStreamDestroy(w->stream);
   if (w->values)
@@ -155,6 +163,7 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
     return ntk_fail(NTK_ERROR_DEVICE,
                     "%s has %zu KiB of shared memory for a block, this network needs %zu: use --device cpu",
                     w->device.name, w->device.shared_bytes >> 10, (shared_bytes + 1023) >> 10);
+  if (!w->plane.inner) NTK_TRY(ntk_cuda_blas_create(w->stream, &w->blas));
   NTK_TRY(create_part(w));
   NTK_TRY(ntk_cuda_pinned_memory((void **)&w->staging, (size_t)w->staged * ntk_plan_input_size(plan) * sizeof(double)));
   w->one = malloc(plan->output_count * sizeof *w->one);
@@ -193,7 +202,6 @@ static ntk_status enter_images(cuda_worker *w, device_side *side, int64_t first,
 /* The same images in float64. */
 static ntk_status enter_exact(cuda_worker *w, device_side *side) {
   if (side->exact_ready) return NTK_OK;
-  if (!side->exact.tables) NTK_TRY(create_images(w, &ntk_cuda_plane_f64, &side->exact));
   NTK_CUDA_TRY(ntk_cuda_plane_f64.prepare(&w->plane, side->pixels, (int)side->count, &side->exact, w->stream),
                "preparing images");
   side->exact_ready = 1;

@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(IMAGE_THREADS) NTK_NAME(prepare_image)(ntk_cud
 static int launch_prepare(const ntk_cuda_plane &p, const double *pixels, int count, const ntk_cuda_images *out,
                           cudaStream_t stream) {
   const size_t shared = 2 * (size_t)p.height * p.width * sizeof(double);
-  int error = allow_shared((const void *)NTK_NAME(prepare_image), shared);
+  int error = allow_shared((const void *)NTK_NAME(prepare_image), &p);
   if (error) return error;
   NTK_LAUNCH(NTK_NAME(prepare_image), count, IMAGE_THREADS, shared, stream, p, pixels, *out);
   return cudaGetLastError();

@@ -246,7 +246,7 @@ static int launch_block(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaSt
   const unsigned grid = (unsigned)q->count * (unsigned)p->group_count;
   const size_t shared = block_shared(p);
   int error = allow_shared(small ? (const void *)NTK_NAME(block_tiles)<4> : (const void *)NTK_NAME(block_tiles)<16>,
-                           shared);
+                           p);
   if (error) return error;
   if (small)
     NTK_LAUNCH(NTK_NAME(block_tiles)<4>, grid, block_threads(p, owned), shared, stream, *p, *q);

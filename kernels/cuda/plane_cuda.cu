@@ -11,10 +11,13 @@
 #define NTK_NAME(name) name##_f32
 #endif
 
-/* Lets a kernel use more dynamic shared memory than the default 48 KiB. */
-static int allow_shared(const void *kernel, size_t bytes) {
-  if (bytes <= 48 * 1024) return cudaSuccess;
-  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+/* Shared memory of a block besides the dynamic one: what the kernels declare takes less. */
+enum { SHARED_STATIC = 1024 };
+
+/* Lets a kernel use all the shared memory that a block may have. The attribute belongs to the function, not to the
+ * launch: the same number for every plan, so that two of them do not get into each other's way. */
+static int allow_shared(const void *kernel, const ntk_cuda_plane *p) {
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)p->shared_most - SHARED_STATIC);
 }
 
 #include "kernels/cuda/image.cuh"
@@ -38,7 +41,7 @@ static size_t image_reals(const ntk_cuda_plane *p) { return table_reals(kernel_p
 
 static size_t shared_bytes(const ntk_cuda_plane *p) {
   const size_t image = 2 * (size_t)p->height * p->width * sizeof(double), block = block_shared(p);
-  return image > block ? image : block;
+  return SHARED_STATIC + (image > block ? image : block);
 }
 
 static int prepare(const ntk_cuda_plane *p, const double *pixels, int count, const ntk_cuda_images *out,

@@ -68,7 +68,7 @@ typedef struct ntk_cuda_plane_ops {
   int f64;
   /* Reals of a prepared image. */
   size_t (*image_reals)(const ntk_cuda_plane *plane);
-  /* Dynamic shared memory that a block needs at most, in bytes. */
+  /* Shared memory that a block needs, in bytes. */
   size_t (*shared_bytes)(const ntk_cuda_plane *plane);
   /* Prepares `count` images from [count][channels][height][width] pixels. */
   int (*prepare)(const ntk_cuda_plane *plane, const double *pixels, int count, const ntk_cuda_images *out,

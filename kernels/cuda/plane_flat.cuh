@@ -205,7 +205,7 @@ template <int ROWS, int WIDTH>
 static int launch_flat_rows(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStream_t stream) {
   const warp_shape shape = choose_shape(p, FLAT_WARPS);
   const size_t bytes = warp_fixed_bytes(p, shape.warps) + (size_t)shape.chunk * warp_layer_bytes(p);
-  int error = allow_shared((const void *)flat_tiles<ROWS, WIDTH>, bytes);
+  int error = fill_shared((const void *)flat_tiles<ROWS, WIDTH>, p);
   if (error) return error;
   const unsigned blocks = (unsigned)q->count * (unsigned)p->group_count;
   NTK_LAUNCH((flat_tiles<ROWS, WIDTH>), blocks, 32 * shape.warps, bytes, stream, *p, *q, shape.chunk);

@@ -414,8 +414,8 @@ __global__ void __launch_bounds__(32 * PAIR_WARPS, 1) warp_pairs(ntk_cuda_plane 
   if (lane < 4) to[lane] = to[4 + lane] = warp_risk[warp][lane];
 }
 
-/* Shared memory that these kernels have besides the dynamic one, at most, and that a block costs the multiprocessor. */
-enum { WARP_SHARED_STATIC = 1024, BLOCK_SHARED_COST = 1024, WARP_OUTPUTS_MOST = 64 };
+/* Shared memory that a block costs the multiprocessor besides its own. */
+enum { BLOCK_SHARED_COST = 1024, WARP_OUTPUTS_MOST = 64 };
 
 /* Sums of `warps` warps. */
 static size_t warp_fixed_bytes(const ntk_cuda_plane *p, int warps) {
@@ -432,7 +432,7 @@ static int warp_computes(const ntk_cuda_plane *p) {
   const int rows = p->height / 4;
   return p->plain && p->height == p->width && p->height % 4 == 0 && (rows == 8 || rows == 7 || rows == 4) &&
          p->tap_count * p->pool_count <= WARP_OUTPUTS_MOST &&
-         p->shared_most >= WARP_SHARED_STATIC + warp_fixed_bytes(p, WARPS) + warp_layer_bytes(p);
+         p->shared_most >= SHARED_STATIC + warp_fixed_bytes(p, WARPS) + warp_layer_bytes(p);
 }
 
 /* How warp_tiles is launched: warps of a block, and layers whose tables it holds at a time. */
@@ -445,8 +445,8 @@ static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 /* Layers whose tables fit when `blocks` blocks share a multiprocessor. */
 static int chunk_layers(const ntk_cuda_plane *p, int warps, int blocks) {
   const size_t share = (p->shared_most + BLOCK_SHARED_COST) / blocks, fixed = warp_fixed_bytes(p, warps);
-  if (share < BLOCK_SHARED_COST + WARP_SHARED_STATIC + fixed) return 0;
-  const size_t layers = (share - BLOCK_SHARED_COST - WARP_SHARED_STATIC - fixed) / warp_layer_bytes(p);
+  if (share < BLOCK_SHARED_COST + SHARED_STATIC + fixed) return 0;
+  const size_t layers = (share - BLOCK_SHARED_COST - SHARED_STATIC - fixed) / warp_layer_bytes(p);
   return layers < (size_t)p->layer_count ? (int)layers : p->layer_count;
 }
 
@@ -468,19 +468,25 @@ static warp_shape choose_shape(const ntk_cuda_plane *p, int most_warps) {
   return best;
 }
 
+/* Several blocks are to share a multiprocessor: it should split its memory for them. */
+static int fill_shared(const void *kernel, const ntk_cuda_plane *p) {
+  const int error = allow_shared(kernel, p);
+  return error ? error : cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, 100);
+}
+
 template <int ROWS, int WIDTH, int NTK>
 static int launch_rows(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStream_t stream) {
   if (p->tile_count == 1) { /* the offset-0 plane: no seams */
     const unsigned blocks = ((unsigned)q->count + PAIR_WARPS - 1) / PAIR_WARPS;
     const size_t bytes = warp_fixed_bytes(p, PAIR_WARPS);
-    int error = allow_shared((const void *)warp_pairs<ROWS, WIDTH, NTK>, bytes);
+    int error = allow_shared((const void *)warp_pairs<ROWS, WIDTH, NTK>, p);
     if (error) return error;
     NTK_LAUNCH((warp_pairs<ROWS, WIDTH, NTK>), blocks, 32 * PAIR_WARPS, bytes, stream, *p, *q);
     return cudaGetLastError();
   }
   const warp_shape shape = choose_shape(p, WARPS);
   const size_t bytes = warp_fixed_bytes(p, shape.warps) + (size_t)shape.chunk * warp_layer_bytes(p);
-  int error = allow_shared((const void *)warp_tiles<ROWS, WIDTH, NTK>, bytes);
+  int error = fill_shared((const void *)warp_tiles<ROWS, WIDTH, NTK>, p);
   if (error) return error;
   const unsigned blocks = (unsigned)q->count * (unsigned)p->group_count;
   NTK_LAUNCH((warp_tiles<ROWS, WIDTH, NTK>), blocks, 32 * shape.warps, bytes, stream, *p, *q, shape.chunk);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <ntk/ntk.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "host/cuda/plane.h"
 #include "host/gram/plan.h"
@@ -173,6 +174,16 @@ Test(cuda_plane, general) {
   }
 }
 
+/* Depths and sizes that bring a block's shared memory just below what it has without leave. */
+Test(cuda_plane, shared_memory) {
+  static const problem problems[] = {
+      {"7*(conv3 relu) lap(4)", 1, 28, 28, 2, NTK_F32},
+      {"5*(conv3 relu) lap(1)", 1, 32, 32, 2, NTK_F32},
+      {"18*(conv3 relu) lap(2)", 1, 16, 16, 2, NTK_F32},
+  };
+  for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) agree(&problems[k]);
+}
+
 /* Every size of the warp kernel, all readouts. */
 Test(cuda_plane, warp) {
   static const problem problems[] = {
@@ -209,10 +220,8 @@ Test(cuda_plane, sweeps) {
  * float64. */
 Test(cuda_plane, constant_regions) {
   static const problem problems[] = {
-      {"4*(conv3 relu) gap", 3, 16, 16, 3, NTK_F32},
-      {"2*(conv3 relu) lap(7)", 1, 16, 16, 3, NTK_F32},
-      {"3*(conv3 relu) lap(4)", 1, 28, 28, 2, NTK_F32},
-      {"2*(conv3 relu) lap(4)", 3, 32, 32, 2, NTK_F32},
+      {"4*(conv3 relu) gap", 3, 16, 16, 3, NTK_F32},     {"2*(conv3 relu) lap(7)", 1, 16, 16, 3, NTK_F32},
+      {"3*(conv3 relu) lap(4)", 1, 28, 28, 2, NTK_F32},  {"2*(conv3 relu) lap(4)", 3, 32, 32, 2, NTK_F32},
       {"3*(conv3 relu) flatten", 1, 16, 16, 3, NTK_F32},
   };
   background = -0.81;
@@ -236,6 +245,24 @@ Test(cuda_plane, connected) {
       {"flatten 2*(dense relu) dense", 2, 4, 3, 9, NTK_F32},
   };
   for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) agree(&problems[k]);
+}
+
+/* The bits of a pair must not depend on where in a product of the library it lies. */
+Test(cuda_plane, connected_copies) {
+  enum { COUNT = 600, SIZE = 100 };
+  static const int places[] = {0, 1, 63, 64, 300, 511, 512, 599};
+  const problem p = {"2*(dense relu) dense", SIZE, 0, 0, COUNT, NTK_F32};
+  double *const x = random_images(&p, 3);
+  for (size_t k = 1; k < sizeof places / sizeof *places; k++)
+    memcpy(x + places[k] * SIZE, x + places[0] * SIZE, SIZE * sizeof *x);
+  size_t outputs;
+  double *const values = block("cuda", &p, NTK_F32, x, COUNT, NULL, 0, &outputs);
+  for (size_t k = 0; k < sizeof places / sizeof *places; k++)
+    for (size_t j = 0; j < sizeof places / sizeof *places; j++)
+      cr_expect_eq(values[places[k] * COUNT + places[j]], values[0], "%d, %d", places[k], places[j]);
+  for (size_t k = 1; k < sizeof places / sizeof *places; k++)
+    cr_expect_eq(values[2 * COUNT + places[k]], values[2 * COUNT], "%d", places[k]);
+  free(x), free(values);
 }
 
 /* Many channels, whose products come from the library: by the block kernel, by the warp kernel, and with so few planes

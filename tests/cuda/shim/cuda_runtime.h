@@ -54,7 +54,8 @@ extern thread_local ntk_shim_state *ntk_shim; /* of the running thread */
 
 void ntk_shim_wait_block();
 void ntk_shim_wait_warp();
-void ntk_shim_launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()> &kernel);
+void ntk_shim_launch(const void *function, dim3 grid, dim3 threads, size_t shared,
+                     const std::function<void()> &kernel);
 
 #define threadIdx (ntk_shim->thread)
 #define blockIdx (ntk_shim->block)
@@ -62,7 +63,7 @@ void ntk_shim_launch(dim3 grid, dim3 threads, size_t shared, const std::function
 #define gridDim (ntk_shim->grid)
 #define NTK_DYNAMIC_SHARED(type, name) type *const name = (type *)ntk_shim->shared
 #define NTK_LAUNCH(kernel, grid, threads, shared, stream, ...) \
-  ((void)(stream), ntk_shim_launch(grid, threads, shared, [=]() { kernel(__VA_ARGS__); }))
+  ((void)(stream), ntk_shim_launch((const void *)(kernel), grid, threads, shared, [=]() { kernel(__VA_ARGS__); }))
 
 static inline void __syncthreads() { ntk_shim_wait_block(); }
 static inline void __syncwarp(unsigned = 0xffffffffu) { ntk_shim_wait_warp(); }

@@ -143,16 +143,31 @@ long long setting(const char *name, long long otherwise) {
 size_t device_memory() { return (size_t)setting("NTK_SHIM_MEMORY", 4ll << 30); }
 std::atomic<long long> launches;
 std::atomic<bool> broken; /* a sticky error, as an illegal address is */
+thread_local cudaError_t last_error = cudaSuccess;
+std::map<const void *, size_t> attributes; /* dynamic shared memory that a function has been allowed */
+
+/* Without leave a block has 48 KiB in all; no kernel declares more than 1 KiB besides the dynamic memory. */
+size_t allowed_shared(const void *function) {
+  std::lock_guard<std::mutex> guard(lock);
+  const auto found = attributes.find(function);
+  return found == attributes.end() ? 47 * 1024 : found->second;
+}
 
 }  // namespace
 
 void ntk_shim_wait_block() { wait(waiting::block); }
 void ntk_shim_wait_warp() { wait(waiting::warp); }
 
-void ntk_shim_launch(dim3 grid, dim3 threads, size_t shared, const std::function<void()> &kernel) {
+void ntk_shim_launch(const void *function, dim3 grid, dim3 threads, size_t shared,
+                     const std::function<void()> &kernel) {
   const long long failing = setting("NTK_SHIM_FAIL_LAUNCH", -1);
   if (failing >= 0 && launches++ >= failing) broken = true;
   if (broken) return;
+  const size_t threads_in_all = (size_t)threads.x * threads.y * threads.z;
+  if (shared > allowed_shared(function) || threads_in_all > 1024 || grid.x == 0 || grid.y > 65535 || grid.z > 65535) {
+    last_error = cudaErrorInvalidValue;
+    return;
+  }
   static thread_local machine own;
   machine *const outer = current;
   current = &own;
@@ -181,6 +196,7 @@ cudaError_t cudaSetDevice(int device) {
   return cudaGetDeviceCount(&count) == cudaSuccess && device >= 0 && device < count ? cudaSuccess
                                                                                    : cudaErrorInvalidDevice;
 }
+cudaError_t cudaGetDevice(int *device) { return *device = 0, cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device) {
   memset(prop, 0, sizeof *prop);
   snprintf(prop->name, sizeof prop->name, "stand-in device %d", device);
@@ -272,10 +288,19 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEve
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) { return free(event), cudaSuccess; }
-cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int value) {
-  return value <= setting("NTK_SHIM_SHARED", 227 * 1024) ? cudaSuccess : cudaErrorInvalidValue;
+cudaError_t cudaFuncSetAttribute(const void *function, cudaFuncAttribute attribute, int value) {
+  if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout)
+    return value >= 0 && value <= 100 ? cudaSuccess : cudaErrorInvalidValue;
+  if (value < 0 || value > setting("NTK_SHIM_SHARED", 227 * 1024) - 736) return cudaErrorInvalidValue;
+  std::lock_guard<std::mutex> guard(lock);
+  attributes[function] = (size_t)value;
+  return cudaSuccess;
 }
-cudaError_t cudaGetLastError(void) { return cudaSuccess; }
+cudaError_t cudaGetLastError(void) {
+  const cudaError_t error = last_error;
+  last_error = cudaSuccess;
+  return error;
+}
 const char *cudaGetErrorName(cudaError_t error) { return error == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaError"; }
 const char *cudaGetErrorString(cudaError_t error) {
   switch (error) {
