@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The same kernel by libntk and by neural-tangents, on the same machine and the same random images.
 
-Compares the values and times both; prints one JSON object a network. Needs neural-tangents (with JAX for the GPU to
+Compares the values and times both; prints one JSON object. Needs neural-tangents (with JAX for the GPU to
 compare GPUs); libntk's program comes with --ntk. Exit code 1 if the values differ by more than 1e-3, of which float32
 leaves neural-tangents about 4e-4 after 20 layers (with JAX_ENABLE_X64=1 they differ by libntk's 1e-6); 3 if
 neural-tangents is not installed.
@@ -53,6 +53,12 @@ def compare(args, numpy, readout, count):
             "pairs_per_second": rate, "their_pairs_per_second": their_rate, "ratio": rate / their_rate}
 
 
+def commit():
+    done = subprocess.run(["git", "-C", os.path.dirname(os.path.abspath(__file__)), "rev-parse", "--short=12", "HEAD"],
+                          capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ntk", required=True, help="the program ntk")
@@ -64,12 +70,16 @@ def main():
     args = parser.parse_args()
     try:
         import numpy
-        import neural_tangents  # noqa: F401
+        import neural_tangents
     except ImportError as error:
         print(f"peer: {error}", file=sys.stderr)
         sys.exit(3)
+    import jax
+    info = json.loads(subprocess.run([args.ntk, "info", "--json"], capture_output=True, text=True).stdout or "{}")
     results = [compare(args, numpy, readout, args.images) for readout in ("gap", "flatten")]
-    print(json.dumps(results))
+    print(json.dumps({"format": "ntk-peers 1", "date": time.strftime("%Y-%m-%d", time.gmtime()), "commit": commit(),
+                      "cpu": info.get("cpu"), "cuda": info.get("cuda"), "neural_tangents": neural_tangents.__version__,
+                      "jax": jax.__version__, "float64": bool(jax.config.jax_enable_x64), "results": results}, indent=1))
     sys.exit(0 if all(r["max_relative_difference"] < 1e-3 for r in results) else 1)
 
 

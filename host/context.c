@@ -142,7 +142,7 @@ ntk_status ntk_context_set_device(ntk_context *context, const char *device) {
     return ntk_fail(NTK_ERROR_ARGUMENT, "unknown device '%s': use auto, cpu, cuda, or cuda:N[,M...]", device);
   const char *problem = NULL;
   const int count = automatic || cuda ? ntk_cuda_device_count(&problem) : 0;
-  context->device_count = 0, context->insist = cuda;
+  context->device_count = 0;
   snprintf(context->device_text, sizeof context->device_text, "cpu");
   if (cuda && !ntk_cuda_built())
     return ntk_fail(NTK_ERROR_DEVICE, "this build has no CUDA: rebuild with nvcc installed, or use --device cpu");

@@ -14,7 +14,6 @@ struct ntk_context {
   const ntk_backend *backend;
   int devices[NTK_CUDA_MOST_DEVICES]; /* CUDA devices to use; device_count 0: the CPU */
   int device_count;
-  int insist;           /* the user named CUDA */
   char device_text[64]; /* "cpu", "cuda:0,1" */
   char engine[16];      /* "cuda sm_90" */
   ntk_progress_fn progress;
