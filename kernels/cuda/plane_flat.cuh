@@ -116,7 +116,7 @@ INLINE void layer_flat(flat_patch<ROWS> &f, const edges<ROWS> &cut, const float 
       if (LAST && m[c] < 1e-2f && m[c] > NTK_DUAL_SNAP) risk.risk[1] += product * 3e-8f * fast_reciprocal(q[c]);
       if (LAST) risk.weight[1] += product;
     }
-    NTK_DUALS_LATER(pp, poly, m, 4, 1);
+    NTK_DUALS_WHOLE(pp, poly, m, 4, 1); /* such images are not where a slot counts */
     UNROLL for (int c = 0; c < 4; c++) {
       const float k0 = fmaf(-q[c], pp[c], 1.0f);
       f.d[k][c] = fmaf(-d[c] * q[c], poly[c], d[c]);
