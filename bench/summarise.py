@@ -37,6 +37,8 @@ def newest(folder, even_busy):
             result = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             fail(f"{path} is not JSON: {error}")
+        if result.get("format") in ("ntk-peers 1", "ntk-gpu-check 1"):
+            continue  # of bench/peer_neural_tangents.py and tools/gpu-check
         if result.get("format") != "ntk-bench 1":
             fail(f"{path} is no result of bench/run")
         if result["quick"]:

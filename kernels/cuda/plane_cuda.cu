@@ -1,6 +1,6 @@
 /* The plane engine for CUDA, compiled once a precision: NTK_REAL_F64 is 0 or 1. Parts: image.cuh prepares images,
- * plane_block.cuh computes any network, plane_warp.cuh the common ones in float32, plane_flat.cuh those again for images
- * with constant regions. */
+ * plane_block.cuh computes any network, plane_warp.cuh the common ones in float32, plane_flat.cuh those again for
+ * images with constant regions. */
 #include "kernels/cuda/plane_cuda.h"
 
 #include "kernels/cuda/lanes.cuh"

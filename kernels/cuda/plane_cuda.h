@@ -39,8 +39,8 @@ typedef struct ntk_cuda_plane {
 
 /* Prepared images, natural order, real = float or double:
  * tables[image * stride]: channels x height x width pixels scaled by 2^-exponent, then n = sqrt(K(p, p)) of every ReLU,
- * [norm][height][width]; with `deficit` plane_flat.cuh's float64 tables. flat[image]: pixels in the middle of a constant
- * 3x3 patch. */
+ * [norm][height][width]; with `deficit` plane_flat.cuh's float64 tables. flat[image]: pixels in the middle of a
+ * constant 3x3 patch. */
 typedef struct ntk_cuda_images {
   void *tables;
   size_t stride; /* reals an image, a multiple of 4 */

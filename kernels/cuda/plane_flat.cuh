@@ -65,7 +65,8 @@ INLINE int enter_flat(const ntk_cuda_plane &p, const ntk_tile &tile, const place
     UNROLL for (int c = 0; c < 4; c++) {
       const double next = k + 1 < ROWS ? s[k + 1 < ROWS ? k + 1 : k][c] : below[c];
       const double sum = fma((double)cut.up[k + 1], next, fma((double)cut.up[k], above[c], s[k][c]));
-      const double product = x[(at.row + k) * WIDTH + at.column + c] * z[partner + column[c]]; /* n: behind the pixels */
+      /* n lies behind the pixels, where x and z point now */
+      const double product = x[(at.row + k) * WIDTH + at.column + c] * z[partner + column[c]];
       above[c] = s[k][c];
       d[c] = (float)(product - fabs(sum)), v[c] = (float)product, covariance[c] = (float)sum;
       m[c] = __saturatef(d[c] * fast_reciprocal(v[c])); /* a black pixel's NaN becomes 0 */
@@ -116,7 +117,7 @@ INLINE void layer_flat(flat_patch<ROWS> &f, const edges<ROWS> &cut, const float 
       if (LAST && m[c] < 1e-2f && m[c] > NTK_DUAL_SNAP) risk.risk[1] += product * 3e-8f * fast_reciprocal(q[c]);
       if (LAST) risk.weight[1] += product;
     }
-    NTK_DUALS_WHOLE(pp, poly, m, 4, 1); /* such images are not where a slot counts */
+    NTK_DUALS_WHOLE(pp, poly, m, 4, 1);
     UNROLL for (int c = 0; c < 4; c++) {
       const float k0 = fmaf(-q[c], pp[c], 1.0f);
       f.d[k][c] = fmaf(-d[c] * q[c], poly[c], d[c]);

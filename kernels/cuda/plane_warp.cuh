@@ -204,7 +204,8 @@ INLINE void pool_patch(const ntk_cuda_plane &p, const ntk_tile &tile, const plac
     }
     const double total_s = warp_sum(sum_s), total_t = NTK ? warp_sum(sum_t) : total_s;
     /* in the middle S is in T already, for the next layer */
-    if (lane == 0) sums[2 * pool] += total_t - (NTK && last < p.layer_count ? total_s : 0), sums[2 * pool + 1] += total_s;
+    const double added = NTK && last < p.layer_count ? total_s : 0;
+    if (lane == 0) sums[2 * pool] += total_t - added, sums[2 * pool + 1] += total_s;
   }
 }
 
