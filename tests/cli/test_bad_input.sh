@@ -45,6 +45,8 @@ run 0 gram --net "$net" --data npy:X.npy --out here.npy --progress none --overwr
 # eval.
 refused 14 eval --net "$net" --train npy:X.npy --test npy:X.npy:y.npy --progress none; err_has 'no labels'; missing ntk-out
 refused 14 eval --net "$net" --train npy:X.npy:y.npy --test npy:other.npy --progress none; err_has '1x6x6.*1x5x5'; missing ntk-out
+refused 21 eval --net "$net" --train npy:X.npy:y.npy --test npy:X.npy:y.npy --device cpu --solver cuda --progress none
+err_has 'needs a CUDA device'; missing ntk-out
 
 # regress: K is 12 x 12, Kt 5 x 12.
 images Z.npy 5 6 9; labels yz.npy 5 3
@@ -62,6 +64,7 @@ regress 14 dt.npy y.npy Kt.npy; err_has 'dt.npy has rank 1; a kernel matrix has 
 regress 14 K.npy y.npy Kt.npy --test-diagonal Kt.npy; err_has 'rank 2; a diagonal is a vector'
 run 0 gram --net "$net" --data npy:X.npy --against npy:Z.npy --out transposed.npy --progress none
 regress 14 K.npy y.npy transposed.npy; err_has 'transposed'
+regress 21 K.npy y.npy Kt.npy --device cpu --solver cuda; err_has 'needs a CUDA device'
 regress 15 K.npy y.npy Kt.npy --report absent/R.json; err_has 'cannot write absent/R.json'; missing absent
 regress 15 K.npy y.npy Kt.npy --predictions absent/P.npy; err_has 'absent/P.npy'
 bytes 255 255 255 255 255 255 255 255 | npy minus.npy '<i8' '1,'; regress 14 K.npy minus.npy Kt.npy; err_has 'label'

@@ -38,6 +38,15 @@ dense='4*(dense relu) dense'
   fail "dense layers in small tiles"
 cmp -s fc-ntk-depth3.npy fc9-ntk-depth3.npy || fail "dense layers, other tiles: other bits"
 
+# The regression on the device: the same accuracy, and the report says where.
+for solver in cpu cuda; do
+  "$ntk" eval --device cuda --net "$dense" --train "$data[0:80]" --test "$data[80:120]" --solver $solver --out "$solver" \
+    --progress none --json >"$solver.json" || fail "eval --solver $solver"
+done
+grep -q 'cuSOLVER' cuda.json || fail "the report names the solver"
+accuracy() { grep -o '"accuracy": *[0-9.e+-]*' "$1" | head -n 1; }
+[ "$(accuracy cpu.json)" = "$(accuracy cuda.json)" ] || fail "another accuracy with the device's solver"
+
 # Errors: one sentence, a code, and a store that can go on.
 expect() { # CODE TEXT COMMAND...
   local code=$1 text=$2 got=0

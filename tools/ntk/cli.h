@@ -218,6 +218,9 @@ typedef struct cli_solve_files {
   const char *train_kernel, *test_kernel, *test_diagonal;
 } cli_solve_files;
 
+/* Before hours of computing: whether what the regression insists on is there. */
+int cli_solve_check(const cli_solve *solve, const ntk_context *context);
+
 int cli_solve_run(ntk_context *context, const cli_solve *solve, const cli_solve_files *files, bool variance,
                   ntk_regress_problem *problem, ntk_regress_result *result);
 

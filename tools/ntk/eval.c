@@ -227,6 +227,7 @@ static void print_people(const evaluation *e) {
 
 static int work(evaluation *e) {
   CLI_TRY(cli_compute_open(&e->settings->compute, &e->context));
+  CLI_TRY(cli_solve_check(&e->settings->solve, e->context));
   CLI_TRY(open_data(e));
   CLI_TRY(cli_model_plan(&e->settings->model, ntk_dataset_shape(e->train), &e->plan));
   CLI_TRY(name_files(e));

@@ -90,6 +90,7 @@ static int work(job *j) {
   const cli_compute compute = {
       .device = s->device, .threads = s->threads, .memory = 512ull << 20, .progress = CLI_PROGRESS_AUTO};
   CLI_TRY(cli_compute_open(&compute, &j->context));
+  CLI_TRY(cli_solve_check(&s->solve, j->context));
   CLI_TRY(read_labels(j));
   CLI_TRY(cli_solve_run(j->context, &s->solve, &files, s->variance != NULL, &j->problem, &j->result));
   CLI_TRY(write_results(j));

@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <string.h>
 
 #include "tools/ntk/cli.h"
 
@@ -66,6 +67,12 @@ static int read_diagonal(const char *path, int64_t expected, double **values) {
   if (count == expected) return CLI_EXIT_OK;
   return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_DATA, "%s holds %" PRId64 " values but there are %" PRId64 " test points",
                   path, count, expected);
+}
+
+int cli_solve_check(const cli_solve *solve, const ntk_context *context) {
+  if (solve->solver != NTK_SOLVER_CUDA || strcmp(ntk_context_device(context), "cpu") != 0) return CLI_EXIT_OK;
+  return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_DEVICE,
+                  "--solver cuda needs a CUDA device, and this computes on the CPU: use --solver auto");
 }
 
 int cli_solve_run(ntk_context *context, const cli_solve *solve, const cli_solve_files *files, bool variance,
