@@ -13,7 +13,7 @@ static size_t output_count(const ntk_cuda_plane *p) { return 2 * (size_t)p->tap_
 
 int ntk_cuda_batch_capacity(const ntk_plan *plan, int64_t tile) {
   const ntk_program *p = &plan->program;
-  const size_t outputs = 2 * (size_t)p->tap_count * (size_t)p->pool_count, groups = (size_t)p->width;
+  const size_t outputs = ntk_plan_sums(plan), groups = (size_t)p->width;
   const size_t each = groups * (outputs * sizeof(double) + 8 * sizeof(float)) + outputs * sizeof(double);
   const double work = (double)plan->entries * plan->activation_layers;
   size_t capacity = batch_bytes / each;
@@ -24,8 +24,7 @@ int ntk_cuda_batch_capacity(const ntk_plan *plan, int64_t tile) {
 }
 
 uint64_t ntk_cuda_batch_host_bytes(const ntk_plan *plan, int64_t tile) {
-  const size_t outputs = 2 * (size_t)plan->program.tap_count * (size_t)plan->program.pool_count;
-  const size_t pair = outputs * sizeof(double) + sizeof(float) + sizeof(ntk_cuda_pair) + sizeof(int64_t);
+  const size_t pair = ntk_plan_sums(plan) * sizeof(double) + sizeof(float) + sizeof(ntk_cuda_pair) + sizeof(int64_t);
   return (uint64_t)ntk_cuda_batch_capacity(plan, tile) * pair;
 }
 

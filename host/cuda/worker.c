@@ -243,7 +243,7 @@ static ntk_status run_places(cuda_worker *w, const extent *e, const int64_t *pla
   const ntk_cuda_plane_ops *ops = exact ? &ntk_cuda_plane_f64 : plane_ops(plan);
   const device_side *z = column_side(w, e);
   const double limit = ntk_risk_limit(plan);
-  const size_t outputs = 2 * (size_t)w->plane.tap_count * (size_t)w->plane.pool_count;
+  const size_t outputs = ntk_plan_sums(plan);
   ntk_cuda_batch *b = &w->pairs;
   for (int64_t next = 0; next < count;) {
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();

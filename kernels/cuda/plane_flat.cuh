@@ -202,21 +202,10 @@ __global__ void __launch_bounds__(32 * FLAT_WARPS, 1) flat_tiles(ntk_cuda_plane 
   close_block(p, q, shared, warp_risk);
 }
 
-template <int ROWS, int WIDTH>
-static int launch_flat_rows(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStream_t stream) {
-  const warp_shape shape = choose_shape(p, FLAT_WARPS);
-  const size_t bytes = warp_fixed_bytes(p, shape.warps) + (size_t)shape.chunk * warp_layer_bytes(p);
-  int error = fill_shared((const void *)flat_tiles<ROWS, WIDTH>, p);
-  if (error) return error;
-  const unsigned blocks = (unsigned)q->count * (unsigned)p->group_count;
-  NTK_LAUNCH((flat_tiles<ROWS, WIDTH>), blocks, 32 * shape.warps, bytes, stream, *p, *q, shape.chunk);
-  return cudaGetLastError();
-}
-
 static int launch_flat(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStream_t stream) {
   switch (p->height) {
-    case 32: return launch_flat_rows<8, 32>(p, q, stream);
-    case 28: return launch_flat_rows<7, 28>(p, q, stream);
-    default: return launch_flat_rows<4, 16>(p, q, stream);
+    case 32: return launch_tiles(flat_tiles<8, 32>, FLAT_WARPS, p, q, stream);
+    case 28: return launch_tiles(flat_tiles<7, 28>, FLAT_WARPS, p, q, stream);
+    default: return launch_tiles(flat_tiles<4, 16>, FLAT_WARPS, p, q, stream);
   }
 }

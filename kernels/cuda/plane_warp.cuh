@@ -453,7 +453,7 @@ static int chunk_layers(const ntk_cuda_plane *p, int warps, int blocks) {
 
 /* A round gives every warp a tile, one parity of seams at a time: with 17 tiles, 9 and 8, blocks of 9 warps waste one
  * place, blocks of 16 fifteen. Small blocks share a multiprocessor and its shared memory, and bring their tables again
- * every round when these do not fit. Costs are in tiles; loading all tables costs about half a one's arithmetic, and
+ * every round when these do not fit. Costs are in tiles; loading all tables costs about half a tile's arithmetic, and
  * fewer than 8 warps do not keep a multiprocessor busy. */
 static warp_shape choose_shape(const ntk_cuda_plane *p, int most_warps) {
   warp_shape best = {};
@@ -469,10 +469,18 @@ static warp_shape choose_shape(const ntk_cuda_plane *p, int most_warps) {
   return best;
 }
 
-/* Several blocks are to share a multiprocessor: it should split its memory for them. */
-static int fill_shared(const void *kernel, const ntk_cuda_plane *p) {
-  const int error = allow_shared(kernel, p);
-  return error ? error : cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, 100);
+/* Launches warp_tiles or plane_flat.cuh's flat_tiles, of one shape. */
+static int launch_tiles(void (*kernel)(ntk_cuda_plane, ntk_cuda_pairs, int), int most_warps, const ntk_cuda_plane *p,
+                        const ntk_cuda_pairs *q, cudaStream_t stream) {
+  const warp_shape shape = choose_shape(p, most_warps);
+  const size_t bytes = warp_fixed_bytes(p, shape.warps) + (size_t)shape.chunk * warp_layer_bytes(p);
+  const unsigned blocks = (unsigned)q->count * (unsigned)p->group_count;
+  int error = allow_shared((const void *)kernel, p);
+  /* several blocks are to share a multiprocessor: it should split its memory for them */
+  if (!error) error = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributePreferredSharedMemoryCarveout, 100);
+  if (error) return error;
+  NTK_LAUNCH(kernel, blocks, 32 * shape.warps, bytes, stream, *p, *q, shape.chunk);
+  return cudaGetLastError();
 }
 
 template <int ROWS, int WIDTH, int NTK>
@@ -485,13 +493,7 @@ static int launch_rows(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStr
     NTK_LAUNCH((warp_pairs<ROWS, WIDTH, NTK>), blocks, 32 * PAIR_WARPS, bytes, stream, *p, *q);
     return cudaGetLastError();
   }
-  const warp_shape shape = choose_shape(p, WARPS);
-  const size_t bytes = warp_fixed_bytes(p, shape.warps) + (size_t)shape.chunk * warp_layer_bytes(p);
-  int error = fill_shared((const void *)warp_tiles<ROWS, WIDTH, NTK>, p);
-  if (error) return error;
-  const unsigned blocks = (unsigned)q->count * (unsigned)p->group_count;
-  NTK_LAUNCH((warp_tiles<ROWS, WIDTH, NTK>), blocks, 32 * shape.warps, bytes, stream, *p, *q, shape.chunk);
-  return cudaGetLastError();
+  return launch_tiles(warp_tiles<ROWS, WIDTH, NTK>, WARPS, p, q, stream);
 }
 
 static int launch_warp(const ntk_cuda_plane *p, const ntk_cuda_pairs *q, cudaStream_t stream) {

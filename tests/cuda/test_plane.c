@@ -158,6 +158,15 @@ static void kernels_agree(const problem *p) {
   ntk_network_free(network);
 }
 
+/* Through the public interface, and the kernels alone. */
+static void all_agree(const problem *problems, size_t count) {
+  for (size_t k = 0; k < count; k++) {
+    agree(&problems[k]);
+    /* 1x1 images are all proportional: float32 hands them back */
+    if (problems[k].height > 1) kernels_agree(&problems[k]);
+  }
+}
+
 /* Any shape, filter, padding, bias and readout, by the block kernel. */
 Test(cuda_plane, general) {
   static const problem problems[] = {
@@ -167,11 +176,7 @@ Test(cuda_plane, general) {
       {"3*(conv3 relu) flatten", 3, 12, 11, 3, NTK_F32},  {"2*(conv3 relu) gap", 1, 33, 9, 2, NTK_F32},
       {"conv3 relu gap", 1, 40, 36, 2, NTK_F32},
   };
-  for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) {
-    agree(&problems[k]);
-    /* 1x1 images are all proportional: float32 hands them back */
-    if (problems[k].height > 1) kernels_agree(&problems[k]);
-  }
+  all_agree(problems, sizeof problems / sizeof *problems);
 }
 
 /* Depths and sizes that bring a block's shared memory just below what it has without leave. */
@@ -192,11 +197,7 @@ Test(cuda_plane, warp) {
       {"2*(conv3 relu) lap(3)", 1, 28, 28, 2, NTK_F32}, {"4*(conv3 relu) flatten", 1, 28, 28, 5, NTK_F32},
       {"3*(conv3 relu) lap(4)", 3, 32, 32, 2, NTK_F32}, {"5*(conv3 relu) flatten", 3, 32, 32, 5, NTK_F32},
   };
-  for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) {
-    agree(&problems[k]);
-    /* 1x1 images are all proportional: float32 hands them back */
-    if (problems[k].height > 1) kernels_agree(&problems[k]);
-  }
+  all_agree(problems, sizeof problems / sizeof *problems);
 }
 
 /* Sweeps of depths and pools in the warp kernel, and tables that shared memory holds only a few layers of. */
