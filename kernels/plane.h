@@ -35,4 +35,9 @@ extern const ntk_plane_ops ntk_plane_baseline_f32, ntk_plane_baseline_f64;
 extern const ntk_plane_ops ntk_plane_avx2_f32, ntk_plane_avx2_f64;
 extern const ntk_plane_ops ntk_plane_avx512_f32, ntk_plane_avx512_f64;
 
+/* The self pass of a network in stages, in float64 (plane_stage.h): prepares a float64 image and returns n^2 of every
+ * activation, [norm][height width], stage after stage. */
+typedef void ntk_plane_self(const ntk_program *program, const double *pixels, void *image, void *scratch, double *out);
+ntk_plane_self ntk_plane_self_baseline, ntk_plane_self_avx2, ntk_plane_self_avx512;
+
 #endif

@@ -35,8 +35,7 @@ static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, v
     m[0] = d * vec_load(x + row + k * LANES) * vec_load(z + row + k * LANES);
     mask apart = vec_greater(m[0], from_deficit ? vec_zero() : snap);
     q = vec_sqrt_where(m[0], apart);
-    if (p->want_ntk && !NTK_REAL_F64 && (signed_rho || layer->norm == p->norm_count - 1))
-      note_risk(t, !signed_rho, r, k, v, m[0], q);
+    if (p->want_ntk && !NTK_REAL_F64 && judged_at(p, layer) >= 0) note_risk(t, judged_at(p, layer), r, k, v, m[0], q);
     mask positive = vec_greater(from_deficit ? v : s[k], vec_zero());
     if (signed_rho)
       NTK_DUALS_WHOLE(theta, poly, m, 1, 1);
@@ -93,9 +92,33 @@ static void add_bias(const tile_state *t, real bias, vec *v) {
   }
 }
 
+/* Row sums of the state in a slot, for the filter of layer l. */
+static void enter_slot(tile_state *t, int l, int to) {
+  const ntk_program *p = t->program;
+  const ntk_program_layer *layer = &p->layers[l];
+  slot_row at = slot_at(t, layer->from, t->first_row);
+  for (int r = t->first_row; r < t->first_row + t->rows; r++, slot_step(&at, t->g.row)) {
+    vec s[MAX_NV], tt[MAX_NV];
+    for (int k = 0; k < t->g.nv; k++) {
+      s[k] = vec_load(at.s + k * LANES);
+      tt[k] = p->want_ntk ? vec_load(at.t + k * LANES) : vec_zero();
+      if (layer->trained) tt[k] = tt[k] + s[k];
+    }
+    store_row(t, layer, r, s, tt, NULL, to);
+  }
+}
+
+INLINE void store_slot(const tile_state *t, int slot, int r, const vec *s, const vec *tt) {
+  const slot_row at = slot_at(t, slot, r);
+  for (int k = 0; k < t->g.nv; k++) {
+    vec_store(at.s + k * LANES, s[k]);
+    if (t->program->want_ntk) vec_store(at.t + k * LANES, tt[k]);
+  }
+}
+
 static void layer_any(tile_state *t, int l, int from, int to) {
   const ntk_program *p = t->program;
-  const ntk_program_layer *layer = &p->layers[l], *next = l + 1 < p->layer_count ? layer + 1 : NULL;
+  const ntk_program_layer *layer = &p->layers[l], *next = layer_chains(p, l) ? layer + 1 : NULL;
   const int nv = t->g.nv;
   const real bias = (real)(layer->bias * t->pair_scale);
   const vec rescale = vec_set((real)layer->rescale);
@@ -112,12 +135,22 @@ static void layer_any(tile_state *t, int l, int from, int to) {
       add_bias(t, bias, deficit_in ? vv : s);
       if (layer->trained) add_bias(t, bias, tt);
     }
+    if (layer->add) {
+      const vec scale = vec_set((real)layer->add_scale);
+      const slot_row add = slot_at(t, layer->add, r);
+      for (int k = 0; k < nv; k++) {
+        s[k] = vec_fma(scale, vec_load(add.s + k * LANES), s[k]);
+        if (p->want_ntk) tt[k] = vec_fma(scale, vec_load(add.t + k * LANES), tt[k]);
+      }
+    }
+    if (layer->save) store_slot(t, layer->save, r, s, tt);
     if (layer->relu) activate_row(t, layer, r, s, tt, vv);
     if (layer->rescale != 1)
       for (int k = 0; k < nv; k++) s[k] = s[k] * rescale, tt[k] = tt[k] * rescale, vv[k] = vv[k] * rescale;
     vec covariance[MAX_NV];
     for (int k = 0; k < nv; k++) covariance[k] = deficit_out ? vec_sub(vv[k], s[k]) : s[k];
     if (layer->tap >= 0) pool_row(nv, t, layer->tap, r, covariance, tt);
+    if (layer->result) store_slot(t, layer->result, r, covariance, tt);
     if (!next) continue;
     if (next->trained)
       for (int k = 0; k < nv; k++) tt[k] = tt[k] + covariance[k];

@@ -36,6 +36,13 @@ static void input_products(const tile_state *t, int r, int partner, vec *s) {
       const real *z = t->z_pixels + ((size_t)c * p->height + partner) * row;
       for (int k = 0; k < t->g.nv; k++) s[k] = vec_fma(vec_load(x + k * LANES), vec_load(z + k * LANES), s[k]);
     }
+  } else if (!t->products) { /* the self pass, a few planes */
+    const size_t area = (size_t)p->height * p->width;
+    for (int c = 0; c < p->channels; c++)
+      for (int j = 0; j < p->width; j++)
+        ((real *)s)[lane_of(&t->g, j)] +=
+            t->x_pixels[c * area + (size_t)r * p->width + j] *
+            t->z_source[c * area + (size_t)partner * p->width + ntk_axis_partner(j, p->width, t->b)];
   } else {
     const real *products = t->products + (size_t)r * p->width * p->height * p->width + (size_t)partner * p->width;
     for (int j = 0; j < p->width; j++)
@@ -63,7 +70,8 @@ INLINE void input_fast(const int NV, tile_state *t) {
 /* Fills the h buffers 0 with the row sums of the input products. */
 static void enter_input(tile_state *t) {
   const ntk_program *p = t->program;
-  if (t->g.few && p->layers[0].trained && p->layers[0].cols == 3 && layer_kind(p, &t->g, 0) == FIRST) {
+  const int kind = layer_kind(p, &t->g, 0);
+  if (t->g.few && p->layers[0].trained && p->layers[0].cols == 3 && kind != SLOW && KIND_SIGNED(kind)) {
     if (t->g.nv == 1)
       input_fast(1, t);
     else if (t->g.nv == 2)
@@ -122,12 +130,14 @@ static void run_tile(tile_state *t, const ntk_tile *tile, double *first_sums, do
   if (t->deficit && t->x_exact) {
     first_exact(t, first_sums);
     from = l = 1;
-  } else {
+  } else if (p->channels > 0) {
     enter_input(t);
   }
   const layer_function *fast = layer_functions(t);
   for (; l < p->layer_count; l++, from = !from) {
     int kind = layer_kind(p, &t->g, l);
+    if (p->in_stages && !(tile->demands >> p->layers[l].demand & 1)) continue;
+    if (p->layers[l].from) enter_slot(t, l, from);
     (kind == SLOW ? layer_any : fast[kind])(t, l, from, !from);
   }
   pool_columns(t, sums);
@@ -139,6 +149,7 @@ static void enter_columns(tile_state *t, int b, const void *z, real *rotated) {
   const real *pixels = image_pixels(z), *norms = pixels + pixel_reals(p, &t->g);
   const real *hash = norms + norm_reals(p, &t->g);
   t->b = b;
+  t->z_source = pixels;
   if (t->g.interleaved) find_masks(t);
   if (b == 0) {
     t->z_pixels = pixels, t->z_norms = norms, t->z_hash = (const real_bits *)hash;
@@ -179,7 +190,7 @@ static scratch_plan plan_scratch(const ntk_program *p, const layout *g) {
   return s;
 }
 
-static size_t scratch_bytes(const ntk_program *p) {
+static size_t scratch_plain(const ntk_program *p) {
   const layout g = layout_of(p);
   int rows, cols;
   first_patch(p, &rows, &cols);
@@ -196,54 +207,84 @@ static double estimated_risk(const tile_state *t) {
     double weight = vec_sum(t->risk_weight[k]);
     risk[k] = weight > 0 ? vec_sum(t->risk[k]) / weight : 0;
   }
-  return risk[0] + (t->program->norm_count - 1) * risk[1];
+  const int later = t->program->norm_count - (t->program->channels > 0);
+  return risk[0] + (later > 0 ? later : 0) * risk[1];
 }
 
-static double pair(const ntk_program *p, const void *x, const void *z, const void *products, void *scratch,
-                   double *sums) {
+/* Lays the working memory of a program out; returns where the rotated copies of z go. */
+static real *lay_out(tile_state *t, const scratch_plan *sizes, real *at) {
+  for (int k = 0; k < 2; k++) {
+    t->h_s[k] = at, at += sizes->h;
+    t->h_t[k] = at, at += sizes->h;
+    t->h_v[k] = at, at += sizes->h;
+  }
+  memset(at, 0, sizes->line * sizeof(real));
+  t->line = at + HALO, at += sizes->line;
+  t->col_weights = at, at += sizes->weights;
+  memset(t->col_weights, 0, sizes->weights * sizeof(real)); /* lanes beyond the width */
+  t->accumulators = at;
+  return at + sizes->accumulators;
+}
+
+static void enter_pair(tile_state *t, const void *x, const void *z) {
+  const ntk_program *p = t->program;
+  t->pair_scale = ldexp(1, -((const image_head *)x)->exponent - ((const image_head *)z)->exponent);
+  t->copies = x == z || memcmp(x, z, image_bytes_of(p, &t->g)) == 0;
+  t->x_pixels = image_pixels(x);
+  t->x_norms = t->x_pixels + pixel_reals(p, &t->g);
+  t->x_hash = (const real_bits *)(t->x_norms + norm_reals(p, &t->g));
+  while (t->first_relu < p->layer_count && !p->layers[t->first_relu].relu) t->first_relu++;
+  for (int k = 0; k < 2; k++) t->risk[k] = t->risk_weight[k] = vec_zero();
+}
+
+static double pair_plain(const ntk_program *p, const void *x, const void *z, const void *products, void *scratch,
+                         double *sums) {
   if (!NTK_REAL_F64 && p->want_ntk && p->few_entries && (p->norm_count > DEEP || needs_deficit(p, x, z)))
     return HUGE_VAL;
   tile_state t = {.program = p, .g = layout_of(p), .products = products};
-  for (int k = 0; k < 2; k++) t.risk[k] = t.risk_weight[k] = vec_zero();
   scratch_plan sizes = plan_scratch(p, &t.g);
   double *first_sums = scratch, central_risk = 0;
-  real *at = (real *)scratch + sizes.first;
-  for (int k = 0; k < 2; k++) {
-    t.h_s[k] = at, at += sizes.h;
-    t.h_t[k] = at, at += sizes.h;
-    t.h_v[k] = at, at += sizes.h;
-  }
-  memset(at, 0, sizes.line * sizeof(real));
-  t.line = at + HALO, at += sizes.line;
-  t.col_weights = at, at += sizes.weights;
-  memset(t.col_weights, 0, sizes.weights * sizeof(real)); /* lanes beyond the width */
-  t.accumulators = at, at += sizes.accumulators;
-
+  real *rotated = lay_out(&t, &sizes, (real *)scratch + sizes.first);
+  enter_pair(&t, x, z);
   t.flat = needs_deficit(p, x, z);
-  t.copies = x == z || memcmp(x, z, image_bytes_of(p, &t.g)) == 0;
   if (t.flat && first_is_exact(p, &t.g)) t.x_exact = exact_section(p, &t.g, x), t.z_exact = exact_section(p, &t.g, z);
-  while (t.first_relu < p->layer_count && !p->layers[t.first_relu].relu) t.first_relu++;
-  int exponent = ((const image_head *)x)->exponent + ((const image_head *)z)->exponent;
-  t.pair_scale = ldexp(1, -exponent);
-  t.x_pixels = image_pixels(x);
-  t.x_norms = t.x_pixels + pixel_reals(p, &t.g);
-  t.x_hash = (const real_bits *)(t.x_norms + norm_reals(p, &t.g));
-  int outputs = p->tap_count * p->pool_count * 2;
-  for (int k = 0; k < outputs; k++) sums[k] = 0;
   for (int k = 0; k < p->tile_count; k++) {
-    if (k == 0 || p->tiles[k].b != t.b) enter_columns(&t, p->tiles[k].b, z, at);
+    if (k == 0 || p->tiles[k].b != t.b) enter_columns(&t, p->tiles[k].b, z, rotated);
     run_tile(&t, &p->tiles[k], first_sums, sums);
     /* among several pools a small one must not have its near-duplicates diluted by the planes of a large one */
     if (k == 0 && p->pool_count > 1) central_risk = estimated_risk(&t);
   }
-  for (int k = 0; k < outputs; k++) sums[k] = ldexp(sums[k], exponent);
   return fmax(central_risk, estimated_risk(&t));
 }
 
 #define CONCAT2(a, b, c) a##b##c
 #define CONCAT(a, b, c) CONCAT2(a, b, c)
+#define TWIN CONCAT(ntk_plane_, NTK_ISA, _f64)
+#define SELF CONCAT(ntk_plane_self_, NTK_ISA, )
+
+/* clang-format off */
+#include "kernels/plane_exit.h"
+#include "kernels/plane_stage.h"
+/* clang-format on */
+
+static size_t scratch_bytes(const ntk_program *p) { return p->stage_count ? stages_bytes(p) : scratch_plain(p); }
+
+static void prepare(const ntk_program *p, const double *pixels, void *image, void *scratch) {
+  (p->stage_count ? prepare_stages : prepare_plain)(p, pixels, image, scratch);
+}
+
+static double pair(const ntk_program *p, const void *x, const void *z, const void *products, void *scratch,
+                   double *sums) {
+  const int outputs = p->tap_count * p->pool_count * 2;
+  for (int k = 0; k < outputs; k++) sums[k] = 0;
+  const double risk = (p->stage_count ? pair_stages : pair_plain)(p, x, z, products, scratch, sums);
+  const int exponent = ((const image_head *)x)->exponent + ((const image_head *)z)->exponent;
+  for (int k = 0; k < outputs; k++) sums[k] = ldexp(sums[k], exponent);
+  return risk;
+}
+
 #if NTK_REAL_F64
-#define OPS CONCAT(ntk_plane_, NTK_ISA, _f64)
+#define OPS TWIN
 #else
 #define OPS CONCAT(ntk_plane_, NTK_ISA, _f32)
 #endif

@@ -1,28 +1,36 @@
 /* Part of plane_cpu.c: one layer, the fast way: 3x3, zero padding, ReLU, no bias. */
 
-/* FIRST: signed correlations. MIDDLE: the steady state. LAST: pooled instead of stored. */
-enum { FIRST, MIDDLE, LAST, SLOW };
+/* FIRST: signed correlations. MIDDLE: the steady state. LAST: pooled instead of stored. In stages also: SKIP with a
+ * slot added or a state saved, KEEP with the result into a slot instead (added and saved as SKIP). */
+enum { FIRST, MIDDLE, LAST, FIRST_SKIP, MIDDLE_SKIP, FIRST_KEEP, MIDDLE_KEEP, SLOW };
+#define KIND_SIGNED(kind) ((kind) == FIRST || (kind) == FIRST_SKIP || (kind) == FIRST_KEEP)
+#define KIND_KEEPS(kind) ((kind) == FIRST_KEEP || (kind) == MIDDLE_KEEP)
+#define KIND_SKIPS(kind) ((kind) >= FIRST_SKIP)
 
 static int layer_kind(const ntk_program *p, const layout *g, int l) {
-  const ntk_program_layer *layer = &p->layers[l], *next = l + 1 < p->layer_count ? layer + 1 : NULL;
+  const ntk_program_layer *layer = &p->layers[l], *next = layer_chains(p, l) ? layer + 1 : NULL;
+  const int sign = layer->signed_rho;
   if (!g->interleaved || layer->rows != 3 || !layer->relu || layer->bias != 0 || layer->rescale != 1) return SLOW;
-  if (!next) return layer->tap >= 0 && !layer->signed_rho ? LAST : SLOW;
-  if (next->cols != 3 || !next->trained || layer->tap >= 0) return SLOW;
-  return layer->signed_rho ? FIRST : MIDDLE;
+  if (!next && layer->result) return layer->tap < 0 ? (sign ? FIRST_KEEP : MIDDLE_KEEP) : SLOW;
+  if (!next) return layer->tap >= 0 && !sign && !layer->add && !layer->save ? LAST : SLOW;
+  if (next->cols != 3 || !next->trained || layer->tap >= 0 || layer->result) return SLOW;
+  if (layer->add || layer->save) return sign ? FIRST_SKIP : MIDDLE_SKIP;
+  return sign ? FIRST : MIDDLE;
 }
 
 /* Sum of the three h rows around `h`. */
 INLINE vec sum3(const real *h, int row) { return vec_load(h) + vec_load(h - row) + vec_load(h + row); }
 
-/* S (DEFICIT: V), D, m and q of a row, from its h rows. */
+/* S (DEFICIT: V), D, m and q of a row, from its h rows, and from the row `add` of a slot unless that is NULL. */
 INLINE void row_deficit(const int NV, const int KIND, const int DEFICIT, const real *h, const real *h_v, const real *x,
-                        const real *z, vec *s, vec *d, vec *m, vec *q) {
+                        const real *z, const real *add, vec scale, vec *s, vec *d, vec *m, vec *q) {
   const int row = NV * LANES;
   const vec snap = vec_set((real)NTK_DUAL_SNAP), gap = vec_set((real)NTK_DUAL_GAP);
   UNROLL for (int k = 0; k < NV; k++) {
     vec n_x = vec_load(x + k * LANES), n_z = vec_load(z + k * LANES), box = sum3(h + k * LANES, row);
     mask apart;
-    if (DEFICIT && KIND != FIRST) {
+    if (KIND_SKIPS(KIND) && add) box = vec_fma(scale, vec_load(add + k * LANES), box);
+    if (DEFICIT && !KIND_SIGNED(KIND)) {
       vec w = vec_fms(n_x, n_z, sum3(h_v + k * LANES, row));
       s[k] = n_x * n_z;
       d[k] = vec_add_where(box, w, vec_greater(w, gap * s[k]));
@@ -30,7 +38,7 @@ INLINE void row_deficit(const int NV, const int KIND, const int DEFICIT, const r
       apart = vec_greater(m[k], vec_zero());
     } else {
       s[k] = box;
-      d[k] = vec_fms(n_x, n_z, KIND == FIRST ? vec_abs(box) : box);
+      d[k] = vec_fms(n_x, n_z, KIND_SIGNED(KIND) ? vec_abs(box) : box);
       m[k] = d[k] * vec_load(x + row + k * LANES) * vec_load(z + row + k * LANES);
       apart = vec_greater(m[k], snap);
       if (DEFICIT) d[k] = vec_keep(d[k], apart);
@@ -39,30 +47,41 @@ INLINE void row_deficit(const int NV, const int KIND, const int DEFICIT, const r
   }
 }
 
-/* The dual of a row. In: row_deficit's values and the h rows of T. Out: s and tt, of a deficit pair also d and v = n_x
- * n_z, all as the next layer's filter takes them. */
-INLINE void row_activate(const int NV, const int NTK, const int DEFICIT, const int KIND, const real *h_t, vec *s,
-                         vec *d, const vec *m, const vec *q, vec *v, vec *tt) {
+/* The dual of a row. In: row_deficit's values and the sums of T. Out: s and tt, of a deficit pair also d and v = n_x
+ * n_z, all as the next layer's filter takes them (KEEP: tt alone). */
+INLINE void row_activate(const int NV, const int NTK, const int DEFICIT, const int KIND, const vec *sum, vec *s, vec *d,
+                         const vec *m, const vec *q, vec *v, vec *tt) {
   vec p[MAX_FAST], poly[MAX_FAST];
-  if (KIND == FIRST)
+  if (KIND_SIGNED(KIND))
     NTK_DUALS_WHOLE(p, poly, m, NV, NTK);
   else
     NTK_DUALS_LATER(p, poly, m, NV, NTK);
   UNROLL for (int k = 0; k < NV; k++) {
     mask positive;
-    if (KIND == FIRST) positive = vec_greater(s[k], vec_zero());
+    if (KIND_SIGNED(KIND)) positive = vec_greater(s[k], vec_zero());
     vec up = d[k] * q[k];
     if (DEFICIT) {
-      if (KIND != FIRST) v[k] = s[k];
-      d[k] = vec_fnma(up, poly[k], KIND == FIRST ? vec_select(positive, d[k], v[k]) : d[k]);
+      if (!KIND_SIGNED(KIND)) v[k] = s[k];
+      d[k] = vec_fnma(up, poly[k], KIND_SIGNED(KIND) ? vec_select(positive, d[k], v[k]) : d[k]);
       s[k] = v[k] - d[k];
     } else {
-      s[k] = vec_fma(up, poly[k], KIND == FIRST ? vec_keep(s[k], positive) : s[k]);
+      s[k] = vec_fma(up, poly[k], KIND_SIGNED(KIND) ? vec_keep(s[k], positive) : s[k]);
     }
     if (!NTK) continue;
-    vec k0 = vec_fnma(q[k], p[k], vec_set(1)), sum = sum3(h_t + k * LANES, NV * LANES);
-    if (KIND == FIRST) k0 = vec_select(positive, k0, vec_mul(q[k], p[k]));
-    tt[k] = KIND == LAST ? vec_mul(sum, k0) : vec_fma(sum, k0, s[k]);
+    vec k0 = vec_fnma(q[k], p[k], vec_set(1));
+    if (KIND_SIGNED(KIND)) k0 = vec_select(positive, k0, vec_mul(q[k], p[k]));
+    tt[k] = KIND == LAST || KIND_KEEPS(KIND) ? vec_mul(sum[k], k0) : vec_fma(sum[k], k0, s[k]);
+  }
+}
+
+/* The sums of T of a row and of the row `add` of a slot; the states before the activation into the row `save`. */
+INLINE void row_tangents(const int NV, const int NTK, const int KIND, const real *h_t, const slot_row *add, vec scale,
+                         const slot_row *save, const vec *s, vec *sum) {
+  UNROLL for (int k = 0; k < NV; k++) {
+    if (NTK) sum[k] = sum3(h_t + k * LANES, NV * LANES);
+    if (NTK && KIND_SKIPS(KIND) && add->t) sum[k] = vec_fma(scale, vec_load(add->t + k * LANES), sum[k]);
+    if (KIND_SKIPS(KIND) && save->s) vec_store(save->s + k * LANES, s[k]);
+    if (NTK && KIND_SKIPS(KIND) && save->s) vec_store(save->t + k * LANES, sum[k]);
   }
 }
 
@@ -76,21 +95,30 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
   const real *x = t->x_norms + ((size_t)layer->norm * height + t->first_row) * 2 * row;
   const real *z = t->z_norms + ((size_t)layer->norm * height + partner) * 2 * row;
   const real *h_s = t->h_s[from], *h_v = t->h_v[from];
-  const real *h_t = KIND == FIRST && l == 0 && layer->trained ? h_s : t->h_t[from]; /* S and T start equal */
+  /* S and T start equal */
+  const real *h_t = KIND_SIGNED(KIND) && l == 0 && !layer->from && layer->trained ? h_s : t->h_t[from];
   const mask up = t->up, down = t->down;
   const int one_pool = t->program->pool_count == 1; /* its sums stay in registers */
+  const int judged = KIND == FIRST || KIND == LAST || (KIND_SKIPS(KIND) && judged_at(t->program, layer) >= 0);
+  const vec scale = KIND_SKIPS(KIND) ? vec_set((real)layer->add_scale) : vec_zero();
   size_t at = (size_t)row_position(t, t->first_row) * row;
   vec s[MAX_FAST], d[MAX_FAST], m[MAX_FAST], q[MAX_FAST], v[MAX_FAST], pool_s[MAX_FAST], pool_t[MAX_FAST];
+  slot_row add = {NULL, NULL}, save = add, result = add;
+  if (KIND_SKIPS(KIND)) {
+    add = slot_at(t, layer->add, t->first_row), save = slot_at(t, layer->save, t->first_row);
+    if (KIND_KEEPS(KIND)) result = slot_at(t, layer->result, t->first_row);
+  }
   if (KIND == LAST) UNROLL for (int k = 0; k < NV; k++) pool_s[k] = pool_t[k] = vec_zero();
-  row_deficit(NV, KIND, DEFICIT, h_s + at, h_v + at, x, z, s, d, m, q);
+  row_deficit(NV, KIND, DEFICIT, h_s + at, h_v + at, x, z, add.s, scale, s, d, m, q);
   for (int r = t->first_row; r <= last; r++) {
-    vec s_next[MAX_FAST], d_next[MAX_FAST], m_next[MAX_FAST], q_next[MAX_FAST], tt[MAX_FAST];
-    if (KIND != MIDDLE && NTK) UNROLL for (int k = 0; k < NV; k++) {
+    vec s_next[MAX_FAST], d_next[MAX_FAST], m_next[MAX_FAST], q_next[MAX_FAST], tt[MAX_FAST], sum[MAX_FAST];
+    if (KIND != MIDDLE && NTK && judged) UNROLL for (int k = 0; k < NV; k++) {
         if (DEFICIT)
-          v[k] = KIND == FIRST ? vec_mul(vec_load(x + k * LANES), vec_load(z + k * LANES)) : s[k];
+          v[k] = KIND_SIGNED(KIND) ? vec_mul(vec_load(x + k * LANES), vec_load(z + k * LANES)) : s[k];
         else
-          v[k] = vec_add(d[k], KIND == FIRST ? vec_abs(s[k]) : s[k]); /* n_x n_z, but for rounding */
-        if (!NTK_REAL_F64) note_risk(t, KIND == LAST, r, k, v[k], m[k], q[k]);
+          v[k] = vec_add(d[k], KIND_SIGNED(KIND) ? vec_abs(s[k]) : s[k]); /* n_x n_z, but for rounding */
+        if (!NTK_REAL_F64)
+          note_risk(t, KIND_SKIPS(KIND) ? judged_at(t->program, layer) : KIND == LAST, r, k, v[k], m[k], q[k]);
       }
     /* after the last row the loads repeat it: harmless, and the loop stays free of branches */
     const int step = r < last, cross = r + 1 == t->seam;
@@ -98,14 +126,20 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
     x += step ? 2 * row : 0;
     z += step ? 2 * row : 0;
     z -= cross && step ? (size_t)height * 2 * row : 0;
-    row_deficit(NV, KIND, DEFICIT, h_s + at_next, h_v + at_next, x, z, s_next, d_next, m_next, q_next);
-    row_activate(NV, NTK, DEFICIT, KIND, h_t + at, s, d, m, q, v, tt);
+    row_tangents(NV, NTK, KIND, h_t + at, &add, scale, &save, s, sum);
+    if (KIND_SKIPS(KIND)) slot_step(&add, step ? row : 0), slot_step(&save, row);
+    row_deficit(NV, KIND, DEFICIT, h_s + at_next, h_v + at_next, x, z, add.s, scale, s_next, d_next, m_next, q_next);
+    row_activate(NV, NTK, DEFICIT, KIND, sum, s, d, m, q, v, tt);
     if (KIND == LAST && one_pool) {
       const vec weight = pool_row_weight(t, t->program->pools, r);
       UNROLL for (int k = 0; k < NV; k++) pool_s[k] = vec_fma(weight, s[k], pool_s[k]);
       if (NTK) UNROLL for (int k = 0; k < NV; k++) pool_t[k] = vec_fma(weight, tt[k], pool_t[k]);
     } else if (KIND == LAST) {
       pool_row(NV, t, layer->tap, r, s, NTK ? tt : s);
+    } else if (KIND_KEEPS(KIND)) {
+      UNROLL for (int k = 0; k < NV; k++) vec_store(result.s + k * LANES, s[k]);
+      if (NTK) UNROLL for (int k = 0; k < NV; k++) vec_store(result.t + k * LANES, tt[k]);
+      slot_step(&result, row);
     } else {
       row_sum3(NV, ALIGNED, t, up, down, DEFICIT ? d : s, t->h_s[to] + at);
       if (NTK) row_sum3(NV, ALIGNED, t, up, down, tt, t->h_t[to] + at);
@@ -131,27 +165,40 @@ enum { STATE_S, STATE_ST, STATE_DTV, STATES };
   FAST_CASE(nv, state, aligned, FIRST)  \
   FAST_CASE(nv, state, aligned, MIDDLE) \
   FAST_CASE(nv, state, aligned, LAST)
-#define FAST_ALL(nv)         \
-  FAST_KINDS(nv, STATE_S, 0) \
-  FAST_KINDS(nv, STATE_S, 1) \
-  FAST_KINDS(nv, STATE_ST, 0) FAST_KINDS(nv, STATE_ST, 1) FAST_KINDS(nv, STATE_DTV, 0) FAST_KINDS(nv, STATE_DTV, 1)
+#define STAGE_KINDS(nv, state, aligned)      \
+  FAST_CASE(nv, state, aligned, FIRST_SKIP)  \
+  FAST_CASE(nv, state, aligned, MIDDLE_SKIP) \
+  FAST_CASE(nv, state, aligned, FIRST_KEEP)  \
+  FAST_CASE(nv, state, aligned, MIDDLE_KEEP)
+#define FAST_ALL(nv)           \
+  FAST_KINDS(nv, STATE_S, 0)   \
+  FAST_KINDS(nv, STATE_S, 1)   \
+  FAST_KINDS(nv, STATE_ST, 0)  \
+  FAST_KINDS(nv, STATE_ST, 1)  \
+  FAST_KINDS(nv, STATE_DTV, 0) \
+  FAST_KINDS(nv, STATE_DTV, 1) \
+  STAGE_KINDS(nv, STATE_S, 0) STAGE_KINDS(nv, STATE_S, 1) STAGE_KINDS(nv, STATE_ST, 0) STAGE_KINDS(nv, STATE_ST, 1)
 FAST_ALL(1)
 FAST_ALL(2)
 FAST_ALL(4)
 
 typedef void (*layer_function)(tile_state *t, int l, int from, int to);
-#define FAST_ENTRY(nv, state, aligned)                                                 \
-  {                                                                                    \
-    fast_##nv##_##state##_##aligned##_FIRST, fast_##nv##_##state##_##aligned##_MIDDLE, \
-        fast_##nv##_##state##_##aligned##_LAST                                         \
+#define FAST_NAME(nv, state, aligned, kind) fast_##nv##_##state##_##aligned##_##kind
+#define FAST_ENTRY(nv, state, aligned) \
+  FAST_NAME(nv, state, aligned, FIRST), FAST_NAME(nv, state, aligned, MIDDLE), FAST_NAME(nv, state, aligned, LAST)
+#define STAGE_ENTRY(nv, state, aligned)                                                        \
+  {                                                                                            \
+    FAST_ENTRY(nv, state, aligned), FAST_NAME(nv, state, aligned, FIRST_SKIP),                 \
+        FAST_NAME(nv, state, aligned, MIDDLE_SKIP), FAST_NAME(nv, state, aligned, FIRST_KEEP), \
+        FAST_NAME(nv, state, aligned, MIDDLE_KEEP)                                             \
   }
-#define FAST_STATES(nv)                                               \
-  {                                                                   \
-    {FAST_ENTRY(nv, STATE_S, 0), FAST_ENTRY(nv, STATE_S, 1)},         \
-        {FAST_ENTRY(nv, STATE_ST, 0), FAST_ENTRY(nv, STATE_ST, 1)},   \
-        {FAST_ENTRY(nv, STATE_DTV, 0), FAST_ENTRY(nv, STATE_DTV, 1)}, \
+#define FAST_STATES(nv)                                                   \
+  {                                                                       \
+    {STAGE_ENTRY(nv, STATE_S, 0), STAGE_ENTRY(nv, STATE_S, 1)},           \
+        {STAGE_ENTRY(nv, STATE_ST, 0), STAGE_ENTRY(nv, STATE_ST, 1)},     \
+        {{FAST_ENTRY(nv, STATE_DTV, 0)}, {FAST_ENTRY(nv, STATE_DTV, 1)}}, \
   }
-static const layer_function fast_table[3][STATES][2][3] = {FAST_STATES(1), FAST_STATES(2), FAST_STATES(4)};
+static const layer_function fast_table[3][STATES][2][SLOW] = {FAST_STATES(1), FAST_STATES(2), FAST_STATES(4)};
 
 static const layer_function *layer_functions(const tile_state *t) {
   int state = t->deficit ? STATE_DTV : t->program->want_ntk ? STATE_ST : STATE_S;

@@ -6,6 +6,11 @@ enum { MAX_FAST = 4 };
 enum { DEEP = 28 };
 enum { MAX_NV = NTK_MAX_SIDE / (LANES > 2 ? 2 : LANES), HALO = NTK_MAX_SIDE };
 
+/* Row of a state in a slot. */
+typedef struct slot_row {
+  real *s, *t; /* NULL: none */
+} slot_row;
+
 /* Everything that stays the same within one tile. */
 typedef struct tile_state {
   const ntk_program *program;
@@ -13,6 +18,7 @@ typedef struct tile_state {
   int seam; /* first row of the second segment, or -1 */
   int first_row, rows, a, b;
   const real *x_pixels, *z_pixels; /* z rotated by b */
+  const real *z_source;            /* not rotated */
   const real *x_norms, *z_norms;
   const real_bits *x_hash, *z_hash;
   const real *products;            /* (height width)^2 input products, or NULL */
@@ -29,9 +35,26 @@ typedef struct tile_state {
   mask up, down, mid[4];           /* interleaved order: which neighbours a filter may add */
   int aligned;                     /* all of mid are full */
   vec risk[2], risk_weight[2];     /* note_risk */
+  real *const *slots;              /* [slot]: height rows of S, then of T */
 } tile_state;
 
 INLINE int row_position(const tile_state *t, int r) { return r + 1 + (t->seam >= 0 && r >= t->seam); }
+
+/* Whether layer l hands its state on to layer l + 1 as row sums. */
+INLINE int layer_chains(const ntk_program *p, int l) { return l + 1 < p->layer_count && p->layers[l + 1].from == 0; }
+
+INLINE slot_row slot_at(const tile_state *t, int slot, int r) {
+  slot_row at = {NULL, NULL};
+  if (slot > 0) {
+    at.s = t->slots[slot] + (size_t)r * t->g.row;
+    at.t = at.s + (size_t)t->program->height * t->g.row;
+  }
+  return at;
+}
+
+INLINE void slot_step(slot_row *at, int reals) {
+  if (at->s) at->s += reals, at->t += reals;
+}
 
 /* ---- horizontal sums ---- */
 
@@ -131,6 +154,12 @@ static void pool_columns(const tile_state *t, double *sums) {
 }
 
 /* ---- risk ---- */
+
+/* Which of the two risks a ReLU counts for, or -1: those of the first ReLU of the network and the last of a stage. */
+INLINE int judged_at(const ntk_program *p, const ntk_program_layer *layer) {
+  if (layer->norm == 0 && p->channels > 0) return 0;
+  return layer->norm == p->norm_count - 1 ? 1 : -1;
+}
 
 /* Sums up the error that rounding leaves in k0, weighted by the entries' size v (docs/accuracy.md), at the first ReLU
  * (at = 0) and at the last one (at = 1): about 1.5e-8 / q where S carries float32 noise, twice that where D does. At

@@ -48,7 +48,7 @@ static size_t hash_reals(const ntk_program *p, const layout *g) { return (size_t
 
 /* Natural-order float64 copies for plane_first.h: pixels, then n of the first ReLU. */
 static size_t exact_doubles(const ntk_program *p, const layout *g) {
-  if (NTK_REAL_F64 || !g->few || !p->want_ntk || p->norm_count < 2) return 0;
+  if (NTK_REAL_F64 || !g->few || !p->want_ntk || p->norm_count < 2 || p->in_stages) return 0;
   return ((size_t)p->channels + 1) * p->height * p->width;
 }
 
@@ -61,9 +61,15 @@ static size_t image_bytes_of(const ntk_program *p, const layout *g) {
   return lane_bytes(p, g) + (exact_doubles(p, g) * sizeof(double) + 63) / 64 * 64;
 }
 
+/* Networks in stages: one prepared image a stage, one behind the other. */
 static size_t image_bytes(const ntk_program *p) {
-  layout g = layout_of(p);
-  return image_bytes_of(p, &g);
+  size_t bytes = 0;
+  for (int k = 0; k < (p->stage_count ? p->stage_count : 1); k++) {
+    const ntk_program *stage = p->stage_count ? &p->stages[k] : p;
+    const layout g = layout_of(stage);
+    bytes += image_bytes_of(stage, &g);
+  }
+  return bytes;
 }
 
 static const double *exact_section(const ntk_program *p, const layout *g, const void *image) {
@@ -73,6 +79,7 @@ static const double *exact_section(const ntk_program *p, const layout *g, const 
 static const real *image_pixels(const void *image) { return (const real *)((const char *)image + sizeof(image_head)); }
 
 static const void *channel_matrix(const ntk_program *p, const void *image) {
+  if (p->stage_count) p = p->stages;
   layout g = layout_of(p);
   return g.few ? NULL : (const void *)image_pixels(image);
 }
@@ -237,17 +244,14 @@ static int needs_deficit(const ntk_program *p, const image_head *x, const image_
   return p->want_ntk && p->norm_count > 1 && x->flat > few && z->flat > few;
 }
 
-static void prepare(const ntk_program *p, const double *pixels, void *image, void *scratch) {
-  layout g = layout_of(p);
-  size_t area = (size_t)p->height * p->width;
+/* The head and the pixels of a prepared image; v receives the sum of the squares of each pixel's channels, exact the
+ * rounded pixels (may be NULL). Returns the factor 2^-exponent of the pixels. */
+static double place_pixels(const ntk_program *p, const layout *g, const double *pixels, void *image, double *v,
+                           double *exact) {
+  const size_t area = (size_t)p->height * p->width;
   image_head *head = image;
   real *out = (real *)((char *)image + sizeof(image_head));
-  double *v = scratch, *tmp = v + area, *exact = exact_doubles(p, &g) ? (double *)exact_section(p, &g, image) : NULL;
-  const int hashed = !NTK_REAL_F64 && p->norm_count > 0 && g.few;
-  /* clear what is not written below (lanes beyond the width, padding, hashes): copies are compared byte by byte */
-  if (!hashed || g.row != p->width || g.row % 16 != 0) memset(image, 0, image_bytes(p));
   memset(head, 0, sizeof *head);
-
   double largest = p->bias_scale;
   for (size_t k = 0; k < area * p->channels; k++)
     if (fabs(pixels[k]) > largest) largest = fabs(pixels[k]);
@@ -267,13 +271,27 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
     }
     if (exact)
       for (int j = 0; j < p->width; j++) exact[first + j] = (double)values[j];
-    if (g.few)
-      place_row(&g, p->width, values, out + (size_t)row * g.row);
+    if (g->few)
+      place_row(g, p->width, values, out + (size_t)row * g->row);
     else
       memcpy(out + first, values, (size_t)p->width * sizeof *values);
   }
+  return scale;
+}
 
-  real *norms = out + pixel_reals(p, &g);
+static real *norm_table(const ntk_program *p, const layout *g, void *image, int norm) {
+  real *const norms = (real *)((char *)image + sizeof(image_head)) + pixel_reals(p, g);
+  return norms + (size_t)norm * p->height * 2 * g->row;
+}
+
+static void prepare_plain(const ntk_program *p, const double *pixels, void *image, void *scratch) {
+  layout g = layout_of(p);
+  size_t area = (size_t)p->height * p->width;
+  double *v = scratch, *tmp = v + area, *exact = exact_doubles(p, &g) ? (double *)exact_section(p, &g, image) : NULL;
+  const int hashed = !NTK_REAL_F64 && p->norm_count > 0 && g.few;
+  /* clear what is not written below (lanes beyond the width, padding, hashes): copies are compared byte by byte */
+  if (!hashed || g.row != p->width || g.row % 16 != 0) memset(image, 0, image_bytes_of(p, &g));
+  const double scale = place_pixels(p, &g, pixels, image, v, exact);
   for (int l = 0; l < p->layer_count; l++) {
     const ntk_program_layer *layer = &p->layers[l];
     box_f64(v, tmp, p->height, p->width, layer->rows, layer->cols, layer->circular);
@@ -282,11 +300,11 @@ static void prepare(const ntk_program *p, const double *pixels, void *image, voi
       for (size_t k = 0; k < area; k++) v[k] += bias;
     if (layer->norm == 0 && exact)
       for (size_t k = 0; k < area; k++) exact[p->channels * area + k] = sqrt(v[k]);
-    if (layer->norm >= 0) place_norms(p, &g, v, layer->signed_rho, norms + (size_t)layer->norm * p->height * 2 * g.row);
+    if (layer->norm >= 0) place_norms(p, &g, v, layer->signed_rho, norm_table(p, &g, image, layer->norm));
     if (layer->rescale != 1)
       for (size_t k = 0; k < area; k++) v[k] *= layer->rescale;
   }
-  if (hashed) hash_patches(p, &g, pixels, scale, (real_bits *)(norms + norm_reals(p, &g)), scratch);
+  if (hashed) hash_patches(p, &g, pixels, scale, (real_bits *)norm_table(p, &g, image, p->norm_count), scratch);
 }
 
 /* A copy of z's rows with columns moved by b: entry j of the copy is column (j + b) mod width. Rows are whole groups of

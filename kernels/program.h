@@ -9,9 +9,14 @@
 
 #include <stddef.h>
 
-enum { NTK_MAX_SIDE = 64 }; /* largest height and width */
+enum {
+  NTK_MAX_SIDE = 64,  /* largest height and width */
+  NTK_MAX_EXITS = 64, /* exits of a stage */
+  NTK_MAX_DEMANDS = 31
+};
 
-/* One affine layer followed by an activation or nothing. */
+/* One affine layer followed by an activation or nothing. Where networks branch, states wait in slots, numbered from 1;
+ * slot 0 is none. A state in a slot is (S, T), T without the S that the next trained layer adds. */
 typedef struct ntk_program_layer {
   int rows, cols; /* filter, odd */
   int circular;   /* padding: 0 zero, 1 circular */
@@ -22,7 +27,34 @@ typedef struct ntk_program_layer {
   int norm;       /* index of the normaliser table of this ReLU, or -1 */
   double bias;    /* b_std^2 / alpha, before the images' powers of two */
   double rescale; /* power of two that S and T are multiplied by after the activation (1 almost always) */
+  int from; /* slot that the filter reads; 0: the layer before (the first layer of an image: the input products) */
+  int add;  /* slot added behind filter and bias: a residual sum */
+  double add_scale; /* alpha of that slot / alpha of this layer */
+  int save;         /* slot that receives the state before the activation */
+  int result;       /* slot that receives the state after it */
+  int demand;       /* which demand of its stage's tiles the layer has (ntk_tile) */
 } ntk_program_layer;
+
+/* One axis of an average pooling or of a subsampling (size 1): output I covers inputs stride I - before .. + size - 1,
+ * zeros outside (circular: indices modulo inputs). */
+typedef struct ntk_window {
+  int size, stride, before;
+  int inputs, outputs;
+  int circular;
+  const double *weights; /* per output: size / inputs in range, for edges that are normalised; NULL: 1 */
+} ntk_window;
+
+/* A state that leaves a stage. The windows of x and of z are independent, so that planes mix (arXiv:2003.02237). */
+typedef struct ntk_exit {
+  int slot, buffer;
+  int demand;
+  ntk_window rows, cols;
+} ntk_exit;
+
+/* What a stage receives: its demanded tiles of one state, zero where nothing was written. */
+typedef struct ntk_buffer {
+  int stage, slot; /* receiver */
+} ntk_buffer;
 
 /* One way to pool a tap: weight of entry [i,j,i',j'] = row_weights[i,i'] * col_weights[j,j']. */
 typedef struct ntk_program_pool {
@@ -45,6 +77,20 @@ typedef struct ntk_program {
   int few_entries;   /* 1: too few for rounding errors to average out: float32 hands structured pairs back */
   int tile_count;    /* packed tiles that hold the demanded planes */
   const struct ntk_tile *tiles;
+
+  /* Networks whose layers mix planes or change the resolution run in stages, each a program of its own that hands its
+   * states on in buffers. The network's program then has no layers itself, and its readout is in the last stage. */
+  int stage_count; /* 0: no stages, layers and tiles are here */
+  const struct ntk_program *stages;
+  int buffer_count;
+  const ntk_buffer *buffers;
+  const struct ntk_program *self; /* the same stages with S only and the few tiles that S_xx[i,j,i,j] needs; or NULL */
+
+  /* of a stage: */
+  int in_stages;
+  int slot_count, exit_count;
+  const ntk_exit *exits;
+  const int *tile_at; /* [a * width + b]: index of that tile, or -1 */
 } ntk_program;
 
 /* A packed tile: the entries (i, j, (i + a) mod P, (j + b) mod Q), that is the planes d = (a or a - P, b or b - Q).
@@ -53,6 +99,7 @@ typedef struct ntk_program {
 typedef struct ntk_tile {
   int a, b;
   int first_row, row_count;
+  unsigned demands; /* of a stage: bit k set: the tile holds planes of its demand k */
 } ntk_tile;
 
 #endif

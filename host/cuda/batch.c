@@ -15,7 +15,7 @@ int ntk_cuda_batch_capacity(const ntk_plan *plan, int64_t tile) {
   const ntk_program *p = &plan->program;
   const size_t outputs = ntk_plan_sums(plan), groups = (size_t)p->width;
   const size_t each = groups * (outputs * sizeof(double) + 8 * sizeof(float)) + outputs * sizeof(double);
-  const double work = (double)plan->entries * plan->activation_layers;
+  const double work = plan->entry_layers;
   size_t capacity = batch_bytes / each;
   if ((double)capacity * work > batch_entry_layers) capacity = (size_t)(batch_entry_layers / work);
   if (capacity > MOST_BATCH) capacity = MOST_BATCH;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/gram/graph.h"
 #include "host/gram/plan.h"
 #include "host/status.h"
 #include "kernels/packing.h"
@@ -36,7 +37,7 @@ static bool is_readout(const ntk_layer *layer) {
   return layer->kind == NTK_LAYER_FLATTEN || layer->kind == NTK_LAYER_GAP || layer->kind == NTK_LAYER_LAP;
 }
 
-static double bias2(const ntk_layer *layer, int64_t channels) {
+double ntk_bias_variance(const ntk_layer *layer, int64_t channels) {
   if (layer->has_gamma) return layer->gamma * layer->gamma / ((double)layer->rows * layer->cols * (double)channels);
   return layer->has_bias ? layer->bias_std * layer->bias_std : 0;
 }
@@ -72,8 +73,8 @@ static ntk_status lower_head(ntk_plan *plan, const ntk_layer *layers, size_t cou
   for (size_t k = 0; k < count; k++) {
     const ntk_layer *layer = &layers[k];
     if (layer->kind != NTK_LAYER_DENSE) return not_yet(layer, "after a readout is");
-    plan->head[k] =
-        (ntk_head_layer){layer->weight_std * layer->weight_std, bias2(layer, plan->shape.channels), !layer->fixed};
+    plan->head[k] = (ntk_head_layer){layer->weight_std * layer->weight_std,
+                                     ntk_bias_variance(layer, plan->shape.channels), !layer->fixed};
   }
   plan->head_count = count;
   return NTK_OK;
@@ -105,7 +106,7 @@ static ntk_status lower_connected(ntk_plan *plan, const ntk_layer *layers, size_
       continue;
     }
     *fc = (ntk_fc_layer){
-        layers[k].weight_std * layers[k].weight_std, bias2(&layers[k], 1), !layers[k].fixed, 0, 0, -1, -1};
+        layers[k].weight_std * layers[k].weight_std, ntk_bias_variance(&layers[k], 1), !layers[k].fixed, 0, 0, -1, -1};
     n++;
   }
   if (activations == 0) plan->fc_layers[n++] = (ntk_fc_layer){1, 0, 0, 0, 0, -1, 0}; /* linear: read the products */
@@ -144,9 +145,6 @@ static double box_growth(int n, int taps, int circular) {
 }
 
 static ntk_status check_conv(const ntk_layer *layer, ntk_shape shape) {
-  bool one = layer->rows == 1 && layer->cols == 1;
-  if (layer->stride != 1) return not_yet(layer, "with a stride is");
-  if (layer->padding == NTK_PAD_VALID && !one) return not_yet(layer, "with valid padding is");
   if (layer->weight_std == 0)
     return ntk_fail(NTK_ERROR_UNSUPPORTED, "layer %d, column %d: W=0 cuts the network off its input", layer->number,
                     layer->column);
@@ -163,7 +161,8 @@ static ntk_status lower_layers(ntk_plan *plan, const ntk_layer *layers, size_t c
   double alpha = 1.0 / (double)plan->shape.channels, bound = 4.0 * (double)plan->shape.channels, largest_bias = 0;
   int n = 0, relus = 0;
   for (size_t k = 0; k < count; k++)
-    if (layers[k].kind == NTK_LAYER_CONV) largest_bias = fmax(largest_bias, bias2(&layers[k], plan->shape.channels));
+    if (layers[k].kind == NTK_LAYER_CONV)
+      largest_bias = fmax(largest_bias, ntk_bias_variance(&layers[k], plan->shape.channels));
   for (size_t k = 0; k < count; k++) {
     const ntk_layer *layer = &layers[k];
     ntk_program_layer *out = &plan->layers[n];
@@ -175,8 +174,15 @@ static ntk_status lower_layers(ntk_plan *plan, const ntk_layer *layers, size_t c
       NTK_TRY(check_conv(layer, plan->shape));
       int circular = layer->padding == NTK_PAD_CIRCULAR;
       alpha *= layer->weight_std * layer->weight_std / ((double)layer->rows * layer->cols);
-      double b2 = bias2(layer, plan->shape.channels);
-      *out = (ntk_program_layer){layer->rows, layer->cols, circular, !layer->fixed, 0, 0, -1, -1, b2 / alpha, 1};
+      double b2 = ntk_bias_variance(layer, plan->shape.channels);
+      *out = (ntk_program_layer){.rows = layer->rows,
+                                 .cols = layer->cols,
+                                 .circular = circular,
+                                 .trained = !layer->fixed,
+                                 .tap = -1,
+                                 .norm = -1,
+                                 .bias = b2 / alpha,
+                                 .rescale = 1};
       n++;
       bound *= box_growth((int)plan->shape.height, layer->rows, circular) *
                box_growth((int)plan->shape.width, layer->cols, circular);
@@ -197,7 +203,7 @@ static ntk_status lower_layers(ntk_plan *plan, const ntk_layer *layers, size_t c
     }
     if (closes && n > 0 && plan->layers[n - 1].tap >= 0) plan->tap_factor[plan->layers[n - 1].tap] = alpha;
   }
-  if (n == 0) plan->layers[n++] = (ntk_program_layer){1, 1, 0, 0, 0, 0, -1, -1, 0, 1};
+  if (n == 0) plan->layers[n++] = (ntk_program_layer){.rows = 1, .cols = 1, .tap = -1, .norm = -1, .rescale = 1};
   if (!cut) { /* as written: the readout follows the last layer, activation or not */
     for (int l = 0; l < n; l++) plan->layers[l].tap = -1;
     plan->layers[n - 1].tap = 0, plan->tap_factor[0] = alpha;
@@ -209,8 +215,8 @@ static ntk_status lower_layers(ntk_plan *plan, const ntk_layer *layers, size_t c
   return NTK_OK;
 }
 
-static ntk_status lower_pools(ntk_plan *plan, const ntk_layer *readout, const ntk_plan_options *options) {
-  int height = (int)plan->shape.height, width = (int)plan->shape.width;
+static ntk_status lower_pools(ntk_plan *plan, int height, int width, const ntk_layer *readout,
+                              const ntk_plan_options *options) {
   size_t count = options->pool_count ? options->pool_count : 1, area = (size_t)height * height + (size_t)width * width;
   plan->pools = calloc(count, sizeof *plan->pools);
   plan->pool_factor = calloc(count, sizeof *plan->pool_factor);
@@ -264,8 +270,7 @@ static bool offset_demanded(const ntk_plan *plan, int rows, int d, int n) {
 }
 
 /* Entries that the smallest pool sums. */
-static double fewest_entries(const ntk_plan *plan) {
-  int height = plan->program.height, width = plan->program.width;
+static double fewest_entries(const ntk_plan *plan, int height, int width) {
   double fewest = INFINITY;
   for (int q = 0; q < plan->program.pool_count; q++) {
     const ntk_program_pool *pool = &plan->pools[q];
@@ -294,17 +299,50 @@ static ntk_status lower_tiles(ntk_plan *plan) {
       bool down = offset_demanded(plan, 1, a, height), up = a > 0 && offset_demanded(plan, 1, a - height, height);
       if (!down && !up) continue;
       ntk_tile *tile = &plan->tiles[n++];
-      *tile = (ntk_tile){a, b, 0, height};
+      *tile = (ntk_tile){a, b, 0, height, 0};
       if (!circular && !up) tile->row_count = height - a;
       if (!circular && !down) tile->first_row = height - a, tile->row_count = a;
       plan->entries += tile->row_count * columns;
       plan->planes += circular ? 1 : (right + left) * (down + up);
     }
   }
-  plan->program.few_entries = fewest_entries(plan) < averaging_entries;
+  plan->program.few_entries = fewest_entries(plan, height, width) < averaging_entries;
   plan->program.tiles = plan->tiles;
   plan->program.tile_count = n;
   return NTK_OK;
+}
+
+static double largest_bias(const ntk_plan *plan, const ntk_layers *layers) {
+  double largest = 0;
+  for (size_t k = 0; k < layers->count; k++) {
+    const ntk_layer *layer = &layers->items[k];
+    if (layer->kind == NTK_LAYER_CONV) largest = fmax(largest, ntk_bias_variance(layer, plan->shape.channels));
+    for (size_t i = 0; i < layer->branch_count; i++) largest = fmax(largest, largest_bias(plan, &layer->branches[i]));
+  }
+  return largest;
+}
+
+/* Networks with branches, strides or poolings. */
+static ntk_status lower_graph(ntk_plan *plan, const ntk_layers *flat, size_t readout, const ntk_plan_options *options) {
+  if (options->depth_count)
+    return ntk_fail(NTK_ERROR_ARGUMENT,
+                    "depths cut a plain run of convolutions and activations short, and this network has strides, "
+                    "poolings or branches: leave the depths out");
+  plan->program.bias_scale = sqrt(largest_bias(plan, flat));
+  NTK_TRY(choose_taps(plan, options, 0));
+  ntk_graph graph = {0};
+  ntk_status status = ntk_graph_build(plan, flat->items, readout, &graph);
+  if (status == NTK_OK) {
+    const int height = graph.nodes[graph.last].height, width = graph.nodes[graph.last].width;
+    status = lower_pools(plan, height, width, &flat->items[readout], options);
+    plan->program.few_entries = status == NTK_OK && fewest_entries(plan, height, width) < averaging_entries;
+  }
+  if (status == NTK_OK) status = ntk_graph_demand(&graph);
+  if (status == NTK_OK) status = ntk_graph_lower(&graph);
+  ntk_graph_free(&graph);
+  if (status != NTK_OK) return status;
+  plan->tap_depth[0] = plan->activation_layers;
+  return lower_head(plan, flat->items + readout + 1, flat->count - readout - 1);
 }
 
 static ntk_status lower_images(ntk_plan *plan, const ntk_layers *flat, size_t readout,
@@ -313,26 +351,24 @@ static ntk_status lower_images(ntk_plan *plan, const ntk_layers *flat, size_t re
     return ntk_fail(NTK_ERROR_UNSUPPORTED,
                     "images of %lld x %lld pixels are too large: this version computes up to %d x %d",
                     (long long)plan->shape.height, (long long)plan->shape.width, NTK_MAX_SIDE, NTK_MAX_SIDE);
-  int activations = 0;
-  for (size_t k = 0; k < readout; k++) {
-    const ntk_layer *layer = &flat->items[k];
-    if (layer->kind == NTK_LAYER_ACTIVATION) {
-      if (layer->activation != NTK_ACT_RELU) return not_yet(layer, "is");
-      activations++;
-    } else if (layer->kind != NTK_LAYER_CONV) {
-      return not_yet(layer, "is");
-    }
-  }
   plan->program.channels = (int)plan->shape.channels;
   plan->program.height = (int)plan->shape.height;
   plan->program.width = (int)plan->shape.width;
   plan->program.want_ntk = (plan->kernels & NTK_KERNEL_NTK) != 0;
+  if (!ntk_graph_is_plain(flat->items, readout)) return lower_graph(plan, flat, readout, options);
+  int activations = 0;
+  for (size_t k = 0; k < readout; k++) {
+    const ntk_layer *layer = &flat->items[k];
+    if (layer->kind != NTK_LAYER_ACTIVATION) continue;
+    if (layer->activation != NTK_ACT_RELU) return not_yet(layer, "is");
+    activations++;
+  }
   NTK_TRY(choose_taps(plan, options, activations));
   plan->layers = calloc(readout + 1, sizeof *plan->layers);
   if (!plan->layers) return no_memory();
   plan->program.layers = plan->layers;
   NTK_TRY(lower_layers(plan, flat->items, readout, options->depth_count > 0));
-  NTK_TRY(lower_pools(plan, &flat->items[readout], options));
+  NTK_TRY(lower_pools(plan, (int)plan->shape.height, (int)plan->shape.width, &flat->items[readout], options));
   NTK_TRY(lower_head(plan, flat->items + readout + 1, flat->count - readout - 1));
   NTK_TRY(lower_tiles(plan));
   return NTK_OK;
@@ -343,8 +379,6 @@ ntk_status ntk_plan_lower(ntk_plan *plan, const ntk_network *network, const ntk_
   size_t readout = 0;
   while (readout < flat->count && !is_readout(&flat->items[readout])) readout++;
   bool image_layers = false;
-  for (size_t k = 0; k < flat->count; k++)
-    if (flat->items[k].kind == NTK_LAYER_SUM) return not_yet(&flat->items[k], "is");
   for (size_t k = 0; k < flat->count; k++)
     image_layers |= flat->items[k].kind != NTK_LAYER_DENSE && flat->items[k].kind != NTK_LAYER_ACTIVATION;
   if (!image_layers) {

@@ -52,6 +52,7 @@ static ntk_status build(ntk_plan *plan, const ntk_network *network, const ntk_pl
   if (!plan->text || (ntk_network_preset(network) && !plan->preset))
     return ntk_fail(NTK_ERROR_MEMORY, "no memory for a plan");
   NTK_TRY(ntk_plan_lower(plan, network, options));
+  if (plan->entry_layers == 0) plan->entry_layers = (double)plan->entries * plan->activation_layers;
   NTK_TRY(make_outputs(plan, options->depth_count > 0, options->pool_count > 0));
   return ntk_plan_describe(plan, network);
 }
@@ -72,12 +73,23 @@ ntk_status ntk_plan_create(const ntk_network *network, ntk_shape shape, const nt
   return NTK_OK;
 }
 
+void *ntk_plan_own(ntk_plan *plan, size_t count, size_t size) {
+  void **owned = realloc(plan->owned, (plan->owned_count + 1) * sizeof *owned);
+  if (!owned) return NULL;
+  plan->owned = owned;
+  void *memory = calloc(count ? count : 1, size);
+  if (memory) plan->owned[plan->owned_count++] = memory;
+  return memory;
+}
+
 void ntk_plan_free(ntk_plan *plan) {
   if (!plan) return;
   free(plan->text), free(plan->preset), free(plan->description);
   free(plan->fc_layers), free(plan->layers), free(plan->pools), free(plan->tiles), free(plan->weights);
   free(plan->tap_factor), free(plan->tap_depth), free(plan->pool_factor), free(plan->pool_size);
   free(plan->head), free(plan->outputs), free(plan->names);
+  for (size_t k = 0; k < plan->owned_count; k++) free(plan->owned[k]);
+  free(plan->owned);
   free(plan);
 }
 
@@ -95,8 +107,7 @@ double ntk_plan_scale(const ntk_plan *plan) { return plan->scale; }
 const char *ntk_plan_description(const ntk_plan *plan) { return plan->description; }
 
 ntk_cost ntk_plan_cost(const ntk_plan *plan) {
-  ntk_cost cost = {
-      plan->planes, plan->entries, plan->activation_layers, (double)plan->entries * plan->activation_layers, 0, 0};
+  ntk_cost cost = {plan->planes, plan->entries, plan->activation_layers, plan->entry_layers, 0, 0};
   if (plan->connected) {
     cost.bytes_per_pair = (int64_t)(sizeof(double) * (1 + 2 * (size_t)plan->fc.tap_count));
     cost.bytes_per_image = (int64_t)sizeof(double) * (2 * plan->fc.norm_count) +

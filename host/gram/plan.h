@@ -41,9 +41,18 @@ struct ntk_plan {
   ntk_output *outputs;
   char *names; /* backs the outputs' names */
   size_t output_count;
-  int64_t planes, entries;
+  int64_t planes, entries; /* of the input's resolution */
+  double entry_layers;     /* of one pair */
   int activation_layers;
+  void **owned; /* ntk_plan_own */
+  size_t owned_count;
 };
+
+/* Memory that lives as long as the plan, zeroed; NULL when there is none. */
+void *ntk_plan_own(ntk_plan *plan, size_t count, size_t size);
+
+/* b_std^2 of an affine layer; channels: those of the network's input. */
+double ntk_bias_variance(const ntk_layer *layer, int64_t channels);
 
 /* Number of pooled (T, S) pairs that the kernels return for one pair of inputs. */
 size_t ntk_plan_sums(const ntk_plan *plan);

@@ -1,0 +1,310 @@
+/* Part of plane_cpu.c: networks in stages (kernels/program.h).
+ *
+ * Stage after stage, all demanded tiles of a stage pass through its layers like those of a plain network; states that
+ * go on to another resolution, or are pooled, leave through exits into buffers. Normalisers come from the self pass:
+ * the diagonal S_xx[i,j,i,j] follows a recursion of its own through layers and subsamplings; where a pooling mixes
+ * planes, the few planes around the diagonal that it needs are computed as for a pair (x, x), in float64.
+ */
+
+/* Room for the working memory of a pair, in reals. */
+typedef struct stages_plan {
+  size_t program, slots, sums, buffers, total;
+  size_t moves, tables; /* bytes */
+  size_t pointers;      /* slots of a stage, the none included */
+} stages_plan;
+
+static size_t state_reals(const ntk_program *p, const layout *g) { return (size_t)2 * p->height * g->row; }
+
+static size_t buffer_reals(const ntk_program *top, int buffer) {
+  const ntk_program *stage = &top->stages[top->buffers[buffer].stage];
+  const layout g = layout_of(stage);
+  return round16((size_t)stage->tile_count * state_reals(stage, &g));
+}
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+static stages_plan plan_stages(const ntk_program *top) {
+  stages_plan s = {0};
+  for (int k = 0; k < top->stage_count; k++) {
+    const ntk_program *p = &top->stages[k];
+    const layout g = layout_of(p);
+    const scratch_plan sizes = plan_scratch(p, &g);
+    size_t sums = 0, moves = 0, tables = 0;
+    for (int e = 0; e < p->exit_count; e++) {
+      sums += round16(exit_reals(&g, &p->exits[e])), moves = larger(moves, exit_moves(&p->exits[e]));
+      tables += table_shorts(&p->exits[e].rows);
+    }
+    s.program = larger(s.program, sizes.total);
+    s.slots = larger(s.slots, (size_t)p->slot_count * round16(state_reals(p, &g)));
+    s.sums = larger(s.sums, sums);
+    s.moves = larger(s.moves, (moves * sizeof(column_move) + 63) / 64 * 64);
+    s.tables = larger(s.tables, (tables * sizeof(short) + 63) / 64 * 64);
+    s.pointers = larger(s.pointers, ((size_t)p->slot_count + 16) / 16 * 16);
+  }
+  for (int k = 0; k < top->buffer_count; k++) s.buffers += buffer_reals(top, k);
+  s.total = s.program + s.slots + s.sums + s.buffers;
+  return s;
+}
+
+static size_t pair_bytes(const ntk_program *top) {
+  const stages_plan s = plan_stages(top);
+  return s.total * sizeof(real) + s.moves + s.tables + s.pointers * sizeof(real *) +
+         (size_t)(top->buffer_count + 16) / 16 * 16 * sizeof(real *);
+}
+
+/* The working memory of a pair. */
+typedef struct stages_run {
+  const ntk_program *top;
+  real *program, *local, *sums; /* of one stage at a time */
+  real **buffers;
+  column_move *moves;
+  short *tables;
+  real **slots;
+} stages_run;
+
+static stages_run open_stages(const ntk_program *top, void *scratch) {
+  const stages_plan s = plan_stages(top);
+  stages_run run = {.top = top, .program = scratch};
+  run.local = run.program + s.program;
+  run.sums = run.local + s.slots;
+  real *buffer = run.sums + s.sums;
+  run.moves = (column_move *)(buffer + s.buffers);
+  run.tables = (short *)((char *)run.moves + s.moves);
+  run.slots = (real **)((char *)run.tables + s.tables);
+  run.buffers = run.slots + s.pointers;
+  memset(buffer, 0, s.buffers * sizeof(real));
+  for (int k = 0; k < top->buffer_count; k++) run.buffers[k] = buffer, buffer += buffer_reals(top, k);
+  return run;
+}
+
+/* Points the slots of a tile to the buffers that fill them, or to memory of their own. */
+static void point_slots(const stages_run *run, const tile_state *t, int stage, int tile) {
+  const ntk_program *p = t->program;
+  const size_t size = state_reals(p, &t->g);
+  run->slots[0] = NULL;
+  for (int k = 1; k <= p->slot_count; k++) run->slots[k] = run->local + (size_t)(k - 1) * round16(size);
+  for (int k = 0; k < run->top->buffer_count; k++)
+    if (run->top->buffers[k].stage == stage) run->slots[run->top->buffers[k].slot] = run->buffers[k] + tile * size;
+}
+
+static void flush_exits(const stages_run *run, const tile_state *t, unsigned char (*touched)[NTK_MAX_SIDE]) {
+  const ntk_program *p = t->program;
+  real *sums = run->sums;
+  for (int k = 0; k < p->exit_count; sums += round16(exit_reals(&t->g, &p->exits[k])), k++) {
+    const ntk_exit *e = &p->exits[k];
+    exit_columns(t, e, &run->top->stages[run->top->buffers[e->buffer].stage], run->buffers[e->buffer], sums, touched[k],
+                 run->moves);
+  }
+}
+
+/* All tiles of a stage. x, z: the stage's prepared images. Returns its risk. */
+static double run_stage(const stages_run *run, int stage, const void *x, const void *z, const void *products,
+                        double *sums) {
+  const ntk_program *p = &run->top->stages[stage];
+  tile_state t = {.program = p, .g = layout_of(p), .products = products, .slots = run->slots};
+  const scratch_plan sizes = plan_scratch(p, &t.g);
+  unsigned char touched[NTK_MAX_EXITS][NTK_MAX_SIDE] = {{0}};
+  real *rotated = lay_out(&t, &sizes, run->program + sizes.first);
+  size_t exit_size = 0, table_size = 0;
+  window_table tables[NTK_MAX_EXITS];
+  for (int k = 0; k < p->exit_count; k++) {
+    exit_size += round16(exit_reals(&t.g, &p->exits[k]));
+    tables[k] = fill_table(&p->exits[k].rows, run->tables + table_size);
+    table_size += table_shorts(&p->exits[k].rows);
+  }
+  memset(run->sums, 0, exit_size * sizeof(real));
+  enter_pair(&t, x, z);
+  for (int k = 0; k < p->tile_count; k++) {
+    const ntk_tile *tile = &p->tiles[k];
+    if (k == 0 || tile->b != t.b) enter_columns(&t, tile->b, z, rotated);
+    point_slots(run, &t, stage, k);
+    run_tile(&t, tile, NULL, sums);
+    real *rows = run->sums;
+    for (int e = 0; e < p->exit_count; rows += round16(exit_reals(&t.g, &p->exits[e])), e++)
+      if (tile->demands >> p->exits[e].demand & 1) exit_rows(&t, &p->exits[e], &tables[e], rows, touched[e]);
+    if (k + 1 == p->tile_count || tile[1].b != tile->b) flush_exits(run, &t, touched);
+  }
+  return estimated_risk(&t);
+}
+
+static double pair_stages(const ntk_program *top, const void *x, const void *z, const void *products, void *scratch,
+                          double *sums) {
+  const stages_run run = open_stages(top, scratch);
+  double risk = 0;
+  if (!NTK_REAL_F64 && top->want_ntk && ((top->few_entries && top->norm_count > DEEP) || needs_deficit(top, x, z)))
+    return HUGE_VAL;
+  size_t at = 0;
+  for (int k = 0; k < top->stage_count; k++) {
+    const layout g = layout_of(&top->stages[k]);
+    risk += run_stage(&run, k, (const char *)x + at, (const char *)z + at, products, sums);
+    at += image_bytes_of(&top->stages[k], &g);
+  }
+  return risk;
+}
+
+/* ---- the self pass ---- */
+
+#if NTK_REAL_F64
+
+/* Doubles of the diagonals in slots, of those in buffers, and of two more. */
+static size_t diagonal_doubles(const ntk_program *top) {
+  size_t slots = 0, area = 0;
+  for (int k = 0; k < top->stage_count; k++) {
+    const ntk_program *p = &top->stages[k];
+    area = larger(area, (size_t)p->height * p->width);
+    slots = larger(slots, (size_t)p->slot_count);
+  }
+  return (slots + (size_t)top->buffer_count + 2) * area;
+}
+
+typedef struct self_pass {
+  const ntk_program *top;
+  size_t area; /* of the largest stage */
+  double *v, *tmp, *slots, *buffers;
+  double *out;  /* where the next n^2 goes, or NULL */
+  double scale; /* 2^-exponent */
+} self_pass;
+
+/* The diagonal through the layers of a stage, whose normalisers go to its prepared image. */
+static void self_layers(self_pass *s, const ntk_program *p, void *image) {
+  const layout g = layout_of(p);
+  const size_t area = (size_t)p->height * p->width;
+  for (int l = 0; l < p->layer_count; l++) {
+    const ntk_program_layer *layer = &p->layers[l];
+    double *v = s->v;
+    if (layer->from) memcpy(v, s->slots + (size_t)(layer->from - 1) * s->area, area * sizeof *v);
+    box_f64(v, s->tmp, p->height, p->width, layer->rows, layer->cols, layer->circular);
+    const double bias = layer->bias * s->scale * s->scale;
+    const double *add = layer->add ? s->slots + (size_t)(layer->add - 1) * s->area : NULL;
+    for (size_t k = 0; k < area; k++) v[k] += bias + (add ? layer->add_scale * add[k] : 0);
+    if (layer->save) memcpy(s->slots + (size_t)(layer->save - 1) * s->area, v, area * sizeof *v);
+    if (layer->norm >= 0) {
+      place_norms(p, &g, v, layer->signed_rho, norm_table(p, &g, image, layer->norm));
+      if (s->out) memcpy(s->out, v, area * sizeof *v), s->out += area;
+    }
+    for (size_t k = 0; k < area; k++) v[k] *= layer->rescale;
+    if (layer->result) memcpy(s->slots + (size_t)(layer->result - 1) * s->area, v, area * sizeof *v);
+  }
+}
+
+/* The diagonal of a subsampled state. */
+static void subsample_diagonal(const ntk_program *p, const ntk_exit *e, const double *in, double *out) {
+  for (int i = 0; i < e->rows.outputs; i++)
+    for (int j = 0; j < e->cols.outputs; j++)
+      out[i * e->cols.outputs + j] = in[(size_t)window_input(&e->rows, i, 0) * p->width + window_input(&e->cols, j, 0)];
+}
+
+/* The diagonal of the offset-0 tile of a pooled state. */
+static void pooled_diagonal(const ntk_program *target, const real *buffer, double *out) {
+  const layout g = layout_of(target);
+  const real *tile = buffer + (size_t)target->tile_at[0] * state_reals(target, &g);
+  for (int i = 0; i < target->height; i++)
+    for (int j = 0; j < target->width; j++) out[i * target->width + j] = tile[(size_t)i * g.row + lane_of(&g, j)];
+}
+
+static void self_exits(self_pass *s, int stage, const stages_run *run) {
+  const ntk_program *p = &s->top->stages[stage];
+  for (int k = 0; k < p->exit_count; k++) {
+    const ntk_exit *e = &p->exits[k];
+    double *to = s->buffers + (size_t)e->buffer * s->area;
+    if (e->rows.size == 1 && e->cols.size == 1)
+      subsample_diagonal(p, e, s->slots + (size_t)(e->slot - 1) * s->area, to);
+    else
+      pooled_diagonal(&run->top->stages[run->top->buffers[e->buffer].stage], run->buffers[e->buffer], to);
+  }
+}
+
+/* Prepares an image; out receives self_doubles values unless it is NULL. */
+static void prepare_self(const ntk_program *top, const double *pixels, void *image, void *scratch, double *out) {
+  self_pass s = {.top = top, .v = scratch, .out = out};
+  memset(image, 0, image_bytes(top));
+  for (int k = 0; k < top->stage_count; k++)
+    s.area = larger(s.area, (size_t)top->stages[k].height * top->stages[k].width);
+  s.tmp = s.v + s.area, s.slots = s.tmp + s.area;
+  s.buffers = s.v + diagonal_doubles(top) - (size_t)top->buffer_count * s.area;
+  real *rest = s.v + round16(diagonal_doubles(top));
+  stages_run run = {0};
+  if (top->self) run = open_stages(top->self, rest);
+  char *section = image;
+  for (int k = 0; k < top->stage_count; k++) {
+    const ntk_program *p = &top->stages[k];
+    const layout g = layout_of(p);
+    if (k == 0)
+      s.scale = place_pixels(p, &g, pixels, section, s.v, NULL);
+    else
+      memcpy(section, image, sizeof(image_head));
+    for (int b = 0; b < top->buffer_count; b++)
+      if (top->buffers[b].stage == k)
+        memcpy(s.slots + (size_t)(top->buffers[b].slot - 1) * s.area, s.buffers + (size_t)b * s.area,
+               (size_t)p->height * p->width * sizeof(double));
+    self_layers(&s, p, section);
+    if (top->self && top->self->stages[k].tile_count > 0) {
+      double none[2];
+      run_stage(&run, k, section, section, NULL, none);
+    }
+    self_exits(&s, k, &run);
+    section += image_bytes_of(p, &g);
+  }
+}
+
+void SELF(const ntk_program *top, const double *pixels, void *image, void *scratch, double *out) {
+  prepare_self(top, pixels, image, scratch, out);
+}
+
+static size_t self_bytes(const ntk_program *top) {
+  return round16(diagonal_doubles(top)) * sizeof(double) + (top->self ? pair_bytes(top->self) : 0);
+}
+
+static void prepare_stages(const ntk_program *top, const double *pixels, void *image, void *scratch) {
+  prepare_self(top, pixels, image, scratch, NULL);
+}
+
+static size_t stages_bytes(const ntk_program *top) { return larger(pair_bytes(top), self_bytes(top)); }
+
+#else
+
+/* The normalisers n^2 of every activation, stage after stage: [norm][height width]. */
+static size_t self_doubles(const ntk_program *top) {
+  size_t count = 0;
+  for (int k = 0; k < top->stage_count; k++)
+    count += (size_t)top->stages[k].norm_count * top->stages[k].height * top->stages[k].width;
+  return count;
+}
+
+/* Pixels, normalisers, and what the float64 pass needs. */
+static size_t stages_bytes(const ntk_program *top) {
+  const size_t pixels = (size_t)top->channels * top->height * top->width;
+  const size_t self =
+      (round16(pixels) + round16(self_doubles(top))) * sizeof(double) + TWIN.image_bytes(top) + TWIN.scratch_bytes(top);
+  return larger(pair_bytes(top), self);
+}
+
+static void prepare_stages(const ntk_program *top, const double *pixels, void *image, void *scratch) {
+  const size_t count = (size_t)top->channels * top->height * top->width;
+  const layout first = layout_of(top->stages);
+  double *rounded = scratch, *v = rounded + round16(count);
+  char *twin = (char *)(v + round16(self_doubles(top)));
+  memset(image, 0, image_bytes(top));
+  const double scale = place_pixels(top->stages, &first, pixels, image, v, NULL);
+  for (size_t k = 0; k < count; k++) rounded[k] = (double)(real)(pixels[k] * scale) / scale;
+  SELF(top, rounded, twin, twin + TWIN.image_bytes(top), v);
+  /* rounding may have moved the largest pixel, and with it the power of two */
+  const int shift = ((const image_head *)twin)->exponent - ((const image_head *)image)->exponent;
+  for (size_t k = 0; shift && k < self_doubles(top); k++) v[k] = ldexp(v[k], 2 * shift);
+  char *section = image;
+  for (int k = 0; k < top->stage_count; k++) {
+    const ntk_program *p = &top->stages[k];
+    const layout g = layout_of(p);
+    if (k > 0) memcpy(section, image, sizeof(image_head));
+    for (int l = 0; l < p->layer_count; l++) {
+      if (p->layers[l].norm < 0) continue;
+      place_norms(p, &g, v, p->layers[l].signed_rho, norm_table(p, &g, section, p->layers[l].norm));
+      v += (size_t)p->height * p->width;
+    }
+    if (k == 0 && p->norm_count > 0 && g.few)
+      hash_patches(p, &g, pixels, scale, (real_bits *)norm_table(p, &g, section, p->norm_count), rounded);
+    section += image_bytes_of(p, &g);
+  }
+}
+
+#endif
