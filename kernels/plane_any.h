@@ -54,30 +54,31 @@ static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, v
   }
 }
 
+/* Row sums of a filter `cols` wide. */
+INLINE void row_sums(const tile_state *t, int cols, int circular, const vec *v, real *out) {
+  const int nv = t->g.nv;
+  if (cols == 1) {
+    for (int k = 0; k < nv; k++) vec_store(out + k * LANES, v[k]);
+  } else if (t->g.interleaved) {
+    if (nv == 1)
+      row_sum3(1, 0, t, t->up, t->down, v, out);
+    else if (nv == 2)
+      row_sum3(2, 0, t, t->up, t->down, v, out);
+    else
+      row_sum3(4, 0, t, t->up, t->down, v, out);
+  } else {
+    for (int k = 0; k < nv; k++) vec_store(t->line + k * LANES, v[k]);
+    row_sum_any(t, cols, circular, t->line, out);
+  }
+}
+
 /* Forms and stores the row sums that the next layer's filter needs. */
 static void store_row(const tile_state *t, const ntk_program_layer *next, int r, const vec *s, const vec *tt,
                       const vec *vv, int to) {
-  const int nv = t->g.nv;
-  const vec *state[3] = {s, t->program->want_ntk ? tt : NULL, vv};
-  real *const h[3] = {t->h_s[to], t->h_t[to], t->h_v[to]};
-  for (int pass = 0; pass < 3; pass++) {
-    const vec *v = state[pass];
-    if (!v) continue;
-    real *out = h[pass] + (size_t)row_position(t, r) * t->g.row, *line = t->line;
-    if (next->cols == 1) {
-      for (int k = 0; k < nv; k++) vec_store(out + k * LANES, v[k]);
-    } else if (t->g.interleaved) {
-      if (nv == 1)
-        row_sum3(1, 0, t, t->up, t->down, v, out);
-      else if (nv == 2)
-        row_sum3(2, 0, t, t->up, t->down, v, out);
-      else
-        row_sum3(4, 0, t, t->up, t->down, v, out);
-    } else {
-      for (int k = 0; k < nv; k++) vec_store(line + k * LANES, v[k]);
-      row_sum_any(t, next->cols, next->circular, line, out);
-    }
-  }
+  const size_t at = (size_t)row_position(t, r) * t->g.row;
+  row_sums(t, next->cols, next->circular, s, t->h_s[to] + at);
+  if (t->program->want_ntk) row_sums(t, next->cols, next->circular, tt, t->h_t[to] + at);
+  if (vv) row_sums(t, next->cols, next->circular, vv, t->h_v[to] + at);
 }
 
 /* Adds the bias to the lanes inside the image. */

@@ -110,6 +110,19 @@ static void find_masks(tile_state *t) {
   }
 }
 
+/* Pools the state in a layer's slot. */
+static void pool_slot(const tile_state *t, const ntk_program_layer *layer) {
+  for (int r = t->first_row; r < t->first_row + t->rows; r++) {
+    const slot_row at = slot_at(t, layer->result, r);
+    vec s[MAX_NV], tt[MAX_NV];
+    for (int k = 0; k < t->g.nv; k++) {
+      s[k] = vec_load(at.s + k * LANES);
+      tt[k] = t->program->want_ntk ? vec_load(at.t + k * LANES) : vec_zero();
+    }
+    pool_row(t->g.nv, t, layer->tap, r, s, tt);
+  }
+}
+
 static void run_tile(tile_state *t, const ntk_tile *tile, double *first_sums, double *sums) {
   const ntk_program *p = t->program;
   int row = t->g.row;
@@ -139,6 +152,7 @@ static void run_tile(tile_state *t, const ntk_tile *tile, double *first_sums, do
     if (p->in_stages && !(tile->demands >> p->layers[l].demand & 1)) continue;
     if (p->layers[l].from) enter_slot(t, l, from);
     (kind == SLOW ? layer_any : fast[kind])(t, l, from, !from);
+    if (kind != SLOW && KIND_KEEPS(kind) && p->layers[l].tap >= 0) pool_slot(t, &p->layers[l]);
   }
   pool_columns(t, sums);
 }

@@ -53,14 +53,47 @@ static window_table fill_table(const ntk_window *w, short *memory) {
   return table;
 }
 
+/* Row r of the state behind the exit's filter: S, then T. */
+static void exit_filter(const tile_state *t, const ntk_exit *e, int r, real *out) {
+  const int row = t->g.row, nv = t->g.nv, height = t->program->height, ntk = t->program->want_ntk,
+            w = e->filter_rows / 2;
+  const real *slot_s = t->slots[e->slot], *slot_t = slot_s + (size_t)height * row;
+  vec s[MAX_NV], tt[MAX_NV];
+  for (int k = 0; k < nv; k++) s[k] = tt[k] = vec_zero();
+  for (int i = r - w; i <= r + w; i++) {
+    const int n = e->circular ? ((i % height) + height) % height : i;
+    if (!e->circular && (n < 0 || n >= height || ntk_axis_offset(n, height, t->a) != ntk_axis_offset(r, height, t->a)))
+      continue;
+    for (int k = 0; k < nv; k++) {
+      s[k] = s[k] + vec_load(slot_s + (size_t)n * row + k * LANES);
+      if (ntk) tt[k] = tt[k] + vec_load(slot_t + (size_t)n * row + k * LANES);
+    }
+  }
+  row_sums(t, e->filter_cols, e->circular, s, out);
+  if (ntk) row_sums(t, e->filter_cols, e->circular, tt, out + row);
+  for (int k = 0; k < nv; k++) s[k] = vec_load(out + k * LANES);
+  if (e->bias > 0) {
+    add_bias(t, (real)(e->bias * t->pair_scale), s);
+    for (int k = 0; k < nv; k++) vec_store(out + k * LANES, s[k]);
+  }
+  for (int k = 0; ntk && e->trained && k < nv; k++)
+    vec_store(out + row + k * LANES, vec_load(out + row + k * LANES) + s[k]);
+}
+
 /* Adds the tile's rows to the sums. */
 static void exit_rows(const tile_state *t, const ntk_exit *e, const window_table *table, real *sums,
                       unsigned char *touched) {
   const ntk_program *p = t->program;
-  const int row = t->g.row, outputs = e->rows.outputs;
-  const real *slot_s = t->slots[e->slot] + (size_t)t->first_row * row, *slot_t = slot_s + (size_t)p->height * row;
-  for (int r = t->first_row; r < t->first_row + t->rows; r++, slot_s += row, slot_t += row) {
+  const int row = t->g.row, outputs = e->rows.outputs, states = p->want_ntk ? 2 : 1;
+  const int filtered = e->filter_rows * e->filter_cols > 1 || e->trained || e->bias > 0;
+  const size_t plane = (size_t)p->height * row;
+  real line[2 * MAX_NV * LANES] __attribute__((aligned(64)));
+  for (int r = t->first_row; r < t->first_row + t->rows; r++) {
     const int partner = ntk_axis_partner(r, p->height, t->a);
+    if (table->start[r] == table->start[r + 1] || table->start[partner] == table->start[partner + 1]) continue;
+    if (filtered) exit_filter(t, e, r, line);
+    const real *from = filtered ? line : t->slots[e->slot] + (size_t)r * row;
+    const size_t state = filtered ? (size_t)row : plane;
     for (int x = table->start[r]; x < table->start[r + 1]; x++)
       for (int z = table->start[partner]; z < table->start[partner + 1]; z++) {
         const int output = table->list[x], other = table->list[z];
@@ -68,11 +101,9 @@ static void exit_rows(const tile_state *t, const ntk_exit *e, const window_table
         real *to = sums + ((size_t)a * outputs + output) * 2 * row;
         const vec weight = vec_set(window_weight(&e->rows, output, other));
         touched[a] = 1;
-        for (int k = 0; k < row; k += LANES) {
-          vec_store(to + k, vec_fma(weight, vec_load(slot_s + k), vec_load(to + k)));
-          if (!p->want_ntk) continue;
-          vec_store(to + row + k, vec_fma(weight, vec_load(slot_t + k), vec_load(to + row + k)));
-        }
+        for (int n = 0; n < states; n++, to += row)
+          for (int k = 0; k < row; k += LANES)
+            vec_store(to + k, vec_fma(weight, vec_load(from + n * state + k), vec_load(to + k)));
       }
   }
 }

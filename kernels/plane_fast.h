@@ -9,13 +9,20 @@ enum { FIRST, MIDDLE, LAST, FIRST_SKIP, MIDDLE_SKIP, FIRST_KEEP, MIDDLE_KEEP, SL
 
 static int layer_kind(const ntk_program *p, const layout *g, int l) {
   const ntk_program_layer *layer = &p->layers[l], *next = layer_chains(p, l) ? layer + 1 : NULL;
-  const int sign = layer->signed_rho;
-  if (!g->interleaved || layer->rows != 3 || !layer->relu || layer->bias != 0 || layer->rescale != 1) return SLOW;
-  if (!next && layer->result) return layer->tap < 0 ? (sign ? FIRST_KEEP : MIDDLE_KEEP) : SLOW;
-  if (!next) return layer->tap >= 0 && !sign && !layer->add && !layer->save ? LAST : SLOW;
+  const int sign = layer->signed_rho, single = layer->rows == 1;
+  if (!g->interleaved || !layer->relu || layer->bias != 0 || layer->rescale != 1) return SLOW;
+  if (layer->rows != 3 && !(single && layer->from)) return SLOW;
+  if (!next && layer->result) return sign ? FIRST_KEEP : MIDDLE_KEEP;
+  if (!next) return layer->tap >= 0 && !sign && !layer->add && !layer->save && !single ? LAST : SLOW;
   if (next->cols != 3 || !next->trained || layer->tap >= 0 || layer->result) return SLOW;
-  if (layer->add || layer->save) return sign ? FIRST_SKIP : MIDDLE_SKIP;
+  if (layer->add || layer->save || single) return sign ? FIRST_SKIP : MIDDLE_SKIP;
   return sign ? FIRST : MIDDLE;
+}
+
+/* Sum of the three h rows around `h`; SKIP: or that row alone, when row is 0. */
+INLINE vec row_box(const int KIND, const real *h, int row) {
+  if (KIND_SKIPS(KIND) && row == 0) return vec_load(h);
+  return vec_load(h) + vec_load(h - row) + vec_load(h + row);
 }
 
 /* Sum of the three h rows around `h`. */
@@ -23,12 +30,13 @@ INLINE vec sum3(const real *h, int row) { return vec_load(h) + vec_load(h - row)
 
 /* S (DEFICIT: V), D, m and q of a row, from its h rows, and from the row `add` of a slot unless that is NULL. */
 INLINE void row_deficit(const int NV, const int KIND, const int DEFICIT, const real *h, const real *h_v, const real *x,
-                        const real *z, const real *add, vec scale, vec *s, vec *d, vec *m, vec *q) {
+                        const real *z, int step, const real *add, vec scale, vec *s, vec *d, vec *m, vec *q) {
   const int row = NV * LANES;
   const vec snap = vec_set((real)NTK_DUAL_SNAP), gap = vec_set((real)NTK_DUAL_GAP);
   UNROLL for (int k = 0; k < NV; k++) {
-    vec n_x = vec_load(x + k * LANES), n_z = vec_load(z + k * LANES), box = sum3(h + k * LANES, row);
+    vec n_x = vec_load(x + k * LANES), n_z = vec_load(z + k * LANES), box;
     mask apart;
+    box = row_box(KIND, h + k * LANES, step);
     if (KIND_SKIPS(KIND) && add) box = vec_fma(scale, vec_load(add + k * LANES), box);
     if (DEFICIT && !KIND_SIGNED(KIND)) {
       vec w = vec_fms(n_x, n_z, sum3(h_v + k * LANES, row));
@@ -75,10 +83,10 @@ INLINE void row_activate(const int NV, const int NTK, const int DEFICIT, const i
 }
 
 /* The sums of T of a row and of the row `add` of a slot; the states before the activation into the row `save`. */
-INLINE void row_tangents(const int NV, const int NTK, const int KIND, const real *h_t, const slot_row *add, vec scale,
-                         const slot_row *save, const vec *s, vec *sum) {
+INLINE void row_tangents(const int NV, const int NTK, const int KIND, const real *h_t, int step, const slot_row *add,
+                         vec scale, const slot_row *save, const vec *s, vec *sum) {
   UNROLL for (int k = 0; k < NV; k++) {
-    if (NTK) sum[k] = sum3(h_t + k * LANES, NV * LANES);
+    if (NTK) sum[k] = row_box(KIND, h_t + k * LANES, step);
     if (NTK && KIND_SKIPS(KIND) && add->t) sum[k] = vec_fma(scale, vec_load(add->t + k * LANES), sum[k]);
     if (KIND_SKIPS(KIND) && save->s) vec_store(save->s + k * LANES, s[k]);
     if (NTK && KIND_SKIPS(KIND) && save->s) vec_store(save->t + k * LANES, sum[k]);
@@ -91,6 +99,7 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
                        int l, int from, int to) {
   const ntk_program_layer *layer = &t->program->layers[l];
   const int row = NV * LANES, height = t->program->height, last = t->first_row + t->rows - 1;
+  const int reach = KIND_SKIPS(KIND) && layer->rows == 1 ? 0 : row;
   const int partner = ntk_axis_partner(t->first_row, height, t->a);
   const real *x = t->x_norms + ((size_t)layer->norm * height + t->first_row) * 2 * row;
   const real *z = t->z_norms + ((size_t)layer->norm * height + partner) * 2 * row;
@@ -109,7 +118,7 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
     if (KIND_KEEPS(KIND)) result = slot_at(t, layer->result, t->first_row);
   }
   if (KIND == LAST) UNROLL for (int k = 0; k < NV; k++) pool_s[k] = pool_t[k] = vec_zero();
-  row_deficit(NV, KIND, DEFICIT, h_s + at, h_v + at, x, z, add.s, scale, s, d, m, q);
+  row_deficit(NV, KIND, DEFICIT, h_s + at, h_v + at, x, z, reach, add.s, scale, s, d, m, q);
   for (int r = t->first_row; r <= last; r++) {
     vec s_next[MAX_FAST], d_next[MAX_FAST], m_next[MAX_FAST], q_next[MAX_FAST], tt[MAX_FAST], sum[MAX_FAST];
     if (KIND != MIDDLE && NTK && judged) UNROLL for (int k = 0; k < NV; k++) {
@@ -126,9 +135,10 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
     x += step ? 2 * row : 0;
     z += step ? 2 * row : 0;
     z -= cross && step ? (size_t)height * 2 * row : 0;
-    row_tangents(NV, NTK, KIND, h_t + at, &add, scale, &save, s, sum);
+    row_tangents(NV, NTK, KIND, h_t + at, reach, &add, scale, &save, s, sum);
     if (KIND_SKIPS(KIND)) slot_step(&add, step ? row : 0), slot_step(&save, row);
-    row_deficit(NV, KIND, DEFICIT, h_s + at_next, h_v + at_next, x, z, add.s, scale, s_next, d_next, m_next, q_next);
+    row_deficit(NV, KIND, DEFICIT, h_s + at_next, h_v + at_next, x, z, reach, add.s, scale, s_next, d_next, m_next,
+                q_next);
     row_activate(NV, NTK, DEFICIT, KIND, sum, s, d, m, q, v, tt);
     if (KIND == LAST && one_pool) {
       const vec weight = pool_row_weight(t, t->program->pools, r);

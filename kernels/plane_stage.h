@@ -187,8 +187,13 @@ static void self_layers(self_pass *s, const ntk_program *p, void *image) {
   }
 }
 
-/* The diagonal of a subsampled state. */
-static void subsample_diagonal(const ntk_program *p, const ntk_exit *e, const double *in, double *out) {
+/* The diagonal of a state that was filtered and subsampled. */
+static void subsample_diagonal(self_pass *s, const ntk_program *p, const ntk_exit *e, double *out) {
+  const size_t area = (size_t)p->height * p->width;
+  double *in = s->v;
+  memcpy(in, s->slots + (size_t)(e->slot - 1) * s->area, area * sizeof *in);
+  box_f64(in, s->tmp, p->height, p->width, e->filter_rows, e->filter_cols, e->circular);
+  for (size_t k = 0; k < area; k++) in[k] += e->bias * s->scale * s->scale;
   for (int i = 0; i < e->rows.outputs; i++)
     for (int j = 0; j < e->cols.outputs; j++)
       out[i * e->cols.outputs + j] = in[(size_t)window_input(&e->rows, i, 0) * p->width + window_input(&e->cols, j, 0)];
@@ -208,8 +213,8 @@ static void self_exits(self_pass *s, int stage, const stages_run *run) {
     const ntk_exit *e = &p->exits[k];
     double *to = s->buffers + (size_t)e->buffer * s->area;
     if (e->rows.size == 1 && e->cols.size == 1)
-      subsample_diagonal(p, e, s->slots + (size_t)(e->slot - 1) * s->area, to);
-    else
+      subsample_diagonal(s, p, e, to);
+    else if (run->top && run->top->stages[run->top->buffers[e->buffer].stage].tile_count > 0)
       pooled_diagonal(&run->top->stages[run->top->buffers[e->buffer].stage], run->buffers[e->buffer], to);
   }
 }

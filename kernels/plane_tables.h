@@ -24,6 +24,7 @@ static layout layout_of(const ntk_program *p) {
   int all_small = 1;
   for (int l = 0; l < p->layer_count; l++)
     if (p->layers[l].rows > 3 || p->layers[l].cols > 3 || p->layers[l].circular) all_small = 0;
+  if (p->large_filters) all_small = 0;
   g.nv = (p->width + LANES - 1) / LANES;
   if (g.nv == 3) g.nv = 4;
   g.interleaved = all_small && g.nv <= 4;

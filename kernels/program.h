@@ -44,11 +44,14 @@ typedef struct ntk_window {
   const double *weights; /* per output: size / inputs in range, for edges that are normalised; NULL: 1 */
 } ntk_window;
 
-/* A state that leaves a stage. The windows of x and of z are independent, so that planes mix (arXiv:2003.02237). */
+/* A state that leaves a stage, through an affine layer first (1 x 1 and untrained: none): strided and valid
+ * convolutions are a filter and a subsampling. The windows of x and of z are independent, so that planes mix. */
 typedef struct ntk_exit {
   int slot, buffer;
   int demand;
   ntk_window rows, cols;
+  int filter_rows, filter_cols, circular, trained;
+  double bias; /* as a layer's */
 } ntk_exit;
 
 /* What a stage receives: its demanded tiles of one state, zero where nothing was written. */
@@ -87,7 +90,7 @@ typedef struct ntk_program {
   const struct ntk_program *self; /* the same stages with S only and the few tiles that S_xx[i,j,i,j] needs; or NULL */
 
   /* of a stage: */
-  int in_stages;
+  int in_stages, large_filters; /* large: some filter, or that of an exit, is over 3 wide or circular */
   int slot_count, exit_count;
   const ntk_exit *exits;
   const int *tile_at; /* [a * width + b]: index of that tile, or -1 */

@@ -63,7 +63,7 @@ ntk_status ntk_window_demand(const ntk_window *rows, const ntk_window *cols, con
 }
 
 /* A circular filter passes from plane d to d - P and back: all or none of them. */
-static void close_cyclic(ntk_planes *set, int h, int w) {
+void ntk_close_cyclic(ntk_planes *set, int h, int w) {
   const int wide = 2 * w - 1;
   for (int d1 = 0; d1 < h; d1++)
     for (int d2 = 0; d2 < w; d2++) {
@@ -86,14 +86,13 @@ static ntk_status carry(ntk_graph *g, const ntk_node *node, bool self) {
   for (int k = 0; k < 2 && node->sources[k] >= 0; k++) {
     const ntk_node *source = &g->nodes[node->sources[k]];
     ntk_planes *to = self ? source->self : source->demand;
-    if (node->kind == NTK_NODE_WINDOW) {
+    if (node->kind == NTK_NODE_WINDOW)
       NTK_TRY(ntk_window_demand(&node->rows, &node->cols, set, to));
-      continue;
-    }
-    for (size_t i = 0; i < size; i++) to[i] |= set[i];
-    if (node->kind == NTK_NODE_CONV && node->layer->padding == NTK_PAD_CIRCULAR &&
+    else
+      for (size_t i = 0; i < size; i++) to[i] |= set[i];
+    if (node->layer && node->layer->kind == NTK_LAYER_CONV && node->layer->padding == NTK_PAD_CIRCULAR &&
         (node->layer->rows > 1 || node->layer->cols > 1))
-      close_cyclic(to, source->height, source->width);
+      ntk_close_cyclic(to, source->height, source->width);
   }
   return NTK_OK;
 }
@@ -103,8 +102,10 @@ ntk_status ntk_graph_demand(ntk_graph *g) {
   for (int k = g->count - 1; k >= 0; k--) {
     ntk_node *node = &g->nodes[k];
     NTK_TRY(carry(g, node, false));
+    for (int i = 0; i < 2 && node->sources[i] >= 0; i++)
+      g->nodes[node->sources[i]].judged |= node->judged || node->kind == NTK_NODE_ACT;
     /* the diagonal behind a pooling is more than a recursion of diagonals */
-    if (node->kind == NTK_NODE_WINDOW && (node->rows.size > 1 || node->cols.size > 1))
+    if (node->judged && node->kind == NTK_NODE_WINDOW && (node->rows.size > 1 || node->cols.size > 1))
       node->self[(size_t)(node->height - 1) * (2 * node->width - 1) + node->width - 1] = 1;
     NTK_TRY(carry(g, node, true));
   }

@@ -113,21 +113,22 @@ static ntk_status check_conv(const ntk_layer *layer, int height, int width) {
 static ntk_status add_conv(ntk_graph *g, const ntk_layer *layer, int source, int *out) {
   const ntk_node from = g->nodes[source];
   NTK_TRY(check_conv(layer, from.height, from.width));
-  g->nodes[source].consumers++;
-  NTK_TRY(add_node(g,
-                   (ntk_node){.kind = NTK_NODE_CONV,
-                              .layer = layer,
-                              .sources = {source, -1},
-                              .height = from.height,
-                              .width = from.width,
-                              .level = from.level,
-                              .may_be_negative = from.may_be_negative},
-                   out));
   const ntk_window rows = layer_window(layer, layer->rows, from.height);
   const ntk_window cols = layer_window(layer, layer->cols, from.width);
-  if (rows.outputs == from.height && cols.outputs == from.width && layer->stride == 1) return NTK_OK;
-  return add_window(g, NULL, *out, subsampling(layer->stride, layer->rows / 2 - rows.before, from.height, rows.outputs),
-                    subsampling(layer->stride, layer->cols / 2 - cols.before, from.width, cols.outputs), out);
+  if (rows.outputs != from.height || cols.outputs != from.width || layer->stride != 1)
+    return add_window(g, layer, source,
+                      subsampling(layer->stride, layer->rows / 2 - rows.before, from.height, rows.outputs),
+                      subsampling(layer->stride, layer->cols / 2 - cols.before, from.width, cols.outputs), out);
+  g->nodes[source].consumers++;
+  return add_node(g,
+                  (ntk_node){.kind = NTK_NODE_CONV,
+                             .layer = layer,
+                             .sources = {source, -1},
+                             .height = from.height,
+                             .width = from.width,
+                             .level = from.level,
+                             .may_be_negative = from.may_be_negative},
+                  out);
 }
 
 /* Whether two windows in a row are one: the first ones lie side by side and fill the second ones. */
@@ -152,7 +153,8 @@ static ntk_status add_pool(ntk_graph *g, const ntk_layer *layer, int source, int
     NTK_TRY(edge_weights(g->plan, &cols));
   }
   if (from->kind == NTK_NODE_WINDOW && from->consumers == 0 && source == g->count - 1 && from->layer &&
-      windows_merge(&from->rows, &rows) && windows_merge(&from->cols, &cols)) {
+      from->layer->kind == NTK_LAYER_AVGPOOL && windows_merge(&from->rows, &rows) &&
+      windows_merge(&from->cols, &cols)) {
     const int before = from->sources[0];
     rows = merged(from->rows, rows), cols = merged(from->cols, cols);
     free(from->demand), free(from->self);

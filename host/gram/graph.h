@@ -26,6 +26,7 @@ typedef struct ntk_node {
   int level, stage; /* windows lead to higher levels; a stage is a level and a resolution */
   int consumers;
   bool may_be_negative;  /* S */
+  bool judged;           /* an activation follows: its normaliser needs the diagonal of S_xx */
   ntk_window rows, cols; /* windows */
   double alpha, bound;   /* program.h; bound: on the state, when the pixels are at most 2 */
   ntk_planes *demand;    /* planes that something reads */
@@ -55,6 +56,9 @@ ntk_status ntk_graph_lower(ntk_graph *graph);
 
 /* Adds to `in` (planes of the window's input) what the planes `out` of its output read. */
 ntk_status ntk_window_demand(const ntk_window *rows, const ntk_window *cols, const ntk_planes *out, ntk_planes *in);
+
+/* Adds to every plane d of the set d - P or d + P along both axes: what a circular filter reads together. */
+void ntk_close_cyclic(ntk_planes *set, int height, int width);
 
 static inline size_t ntk_planes_size(int height, int width) { return (size_t)(2 * height - 1) * (2 * width - 1); }
 

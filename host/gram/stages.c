@@ -115,6 +115,7 @@ static void find_waiting(stage_work *w) {
     if (n->kind == NTK_NODE_WINDOW && g->nodes[n->sources[0]].stage == w->index) w->waits[n->sources[0]] = true;
     if (n->kind == NTK_NODE_WINDOW && n->stage == w->index) w->waits[k] = true;
   }
+  if (g->nodes[g->last].stage == w->index) w->waits[g->last] = true; /* pooled from there */
   for (int k = 0; k < w->unit_count; k++)
     if (w->units[k].other >= 0) w->waits[w->units[k].other] = true;
   for (int k = 0; k < w->unit_count; k++) {
@@ -247,6 +248,21 @@ static ntk_status out_of_range(const ntk_layer *layer) {
                   layer->number, layer->column);
 }
 
+static bool is_circular(const ntk_layer *layer) {
+  return layer->padding == NTK_PAD_CIRCULAR && layer->rows * layer->cols > 1;
+}
+
+static bool is_conv(const ntk_node *n) { return n->layer && n->layer->kind == NTK_LAYER_CONV; }
+
+/* What a convolution makes of a state's scale and bound. Returns its bias in state units. */
+static double scale_conv(const stage_work *w, const ntk_layer *layer, double *alpha, double *bound) {
+  const double b2 = bias_variance(w->plan, layer), largest = w->plan->program.bias_scale;
+  *alpha *= layer->weight_std * layer->weight_std / ((double)layer->rows * layer->cols);
+  *bound *= (double)layer->rows * layer->cols;
+  if (b2 > 0) *bound += 4 * (b2 / (largest * largest)) / *alpha;
+  return b2 / *alpha;
+}
+
 /* Scale and bound of the states that a unit computes; its numbers into the layer. */
 static ntk_status scale_unit(stage_work *w, const unit *u, ntk_program_layer *out) {
   ntk_node *nodes = w->graph->nodes;
@@ -255,11 +271,7 @@ static ntk_status scale_unit(stage_work *w, const unit *u, ntk_program_layer *ou
   const ntk_layer *last = NULL;
   if (u->conv >= 0) {
     const ntk_layer *layer = last = nodes[u->conv].layer;
-    const double b2 = bias_variance(w->plan, layer);
-    alpha *= layer->weight_std * layer->weight_std / ((double)layer->rows * layer->cols);
-    bound *= (double)layer->rows * layer->cols;
-    if (b2 > 0) bound += 4 * (b2 / (w->plan->program.bias_scale * w->plan->program.bias_scale)) / alpha;
-    out->bias = b2 / alpha;
+    out->bias = scale_conv(w, layer, &alpha, &bound);
     nodes[u->conv].alpha = alpha, nodes[u->conv].bound = bound;
   }
   if (u->sum >= 0) {
@@ -289,7 +301,7 @@ static ntk_status make_layer(stage_work *w, const unit *u, int *norms, ntk_progr
   if (u->conv >= 0) {
     const ntk_layer *layer = nodes[u->conv].layer;
     out->rows = layer->rows, out->cols = layer->cols;
-    out->circular = layer->padding == NTK_PAD_CIRCULAR && layer->rows * layer->cols > 1;
+    out->circular = is_circular(layer);
     out->trained = !layer->fixed;
   }
   NTK_TRY(scale_unit(w, u, out));
@@ -307,7 +319,7 @@ static ntk_status make_layer(stage_work *w, const unit *u, int *norms, ntk_progr
 }
 
 /* States that come in: their scale. */
-static void scale_windows(stage_work *w) {
+static ntk_status scale_windows(stage_work *w) {
   ntk_node *nodes = w->graph->nodes;
   for (int k = 0; k < w->graph->count; k++) {
     ntk_node *n = &nodes[k];
@@ -315,7 +327,10 @@ static void scale_windows(stage_work *w) {
     const double size = (double)n->rows.size * n->cols.size;
     n->alpha = nodes[n->sources[0]].alpha / (size * size);
     n->bound = nodes[n->sources[0]].bound * size * size;
+    if (is_conv(n)) scale_conv(w, n->layer, &n->alpha, &n->bound);
+    if (n->layer && (!(n->alpha > 0) || !isfinite(n->alpha) || !isfinite(n->bound))) return out_of_range(n->layer);
   }
+  return NTK_OK;
 }
 
 /* ---- exits ---- */
@@ -336,8 +351,17 @@ static ntk_status list_exits(stage_work *w, int pass, const int *buffer, ntk_pro
     ntk_planes *in = ntk_plan_own(w->plan, ntk_planes_size(w->height, w->width), 1);
     if (!in) return no_memory();
     NTK_TRY(ntk_window_demand(&n->rows, &n->cols, out, in));
-    exits[program->exit_count++] =
-        (ntk_exit){w->slot[n->sources[0]], buffer[k], demand_index(w, in, pass), n->rows, n->cols};
+    ntk_exit *e = &exits[program->exit_count++];
+    *e = (ntk_exit){w->slot[n->sources[0]], buffer[k], 0, n->rows, n->cols, 1, 1, 0, 0, 0};
+    if (is_conv(n)) {
+      double alpha = g->nodes[n->sources[0]].alpha, bound = 1;
+      e->filter_rows = n->layer->rows, e->filter_cols = n->layer->cols;
+      e->circular = is_circular(n->layer);
+      e->trained = !n->layer->fixed;
+      e->bias = scale_conv(w, n->layer, &alpha, &bound);
+      if (e->circular) ntk_close_cyclic(in, w->height, w->width);
+    }
+    e->demand = demand_index(w, in, pass);
   }
   return NTK_OK;
 }
@@ -366,7 +390,7 @@ static ntk_status fill_stage(stage_work *w, const int *buffer, ntk_program *out,
   find_waiting(w);
   NTK_TRY(assign_slots(w, &slot_count));
   NTK_TRY(start_demands(w));
-  scale_windows(w);
+  NTK_TRY(scale_windows(w));
   ntk_program_layer *layers = ntk_plan_own(plan, (size_t)w->unit_count + 1, sizeof *layers);
   if (!layers) return no_memory();
   for (int k = 0; k < w->unit_count; k++) NTK_TRY(make_layer(w, &w->units[k], &norms, &layers[k]));
@@ -381,6 +405,11 @@ static ntk_status fill_stage(stage_work *w, const int *buffer, ntk_program *out,
                        .bias_scale = plan->program.bias_scale,
                        .in_stages = 1,
                        .slot_count = slot_count};
+  for (int k = 0; k < w->graph->count; k++) {
+    const ntk_node *n = &w->graph->nodes[k];
+    const bool here = n->sources[0] >= 0 && w->graph->nodes[n->sources[0]].stage == w->index;
+    if (here && is_conv(n)) out->large_filters |= n->layer->rows > 3 || n->layer->cols > 3 || is_circular(n->layer);
+  }
   if (last) out->tap_count = 1, out->pool_count = plan->program.pool_count, out->pools = plan->program.pools;
   NTK_TRY(self_layers(w, out, self));
   NTK_TRY(list_exits(w, 0, buffer, out));
