@@ -215,14 +215,13 @@ static size_t scratch_plain(const ntk_program *p) {
   return ((pair > framed ? pair : framed) + 63) / 64 * 64;
 }
 
+static double risk_at(const tile_state *t, int at) {
+  const double weight = vec_sum(t->risk_weight[at]);
+  return weight > 0 ? vec_sum(t->risk[at]) / weight : 0;
+}
+
 static double estimated_risk(const tile_state *t) {
-  double risk[2];
-  for (int k = 0; k < 2; k++) {
-    double weight = vec_sum(t->risk_weight[k]);
-    risk[k] = weight > 0 ? vec_sum(t->risk[k]) / weight : 0;
-  }
-  const int later = t->program->norm_count - (t->program->channels > 0);
-  return risk[0] + (later > 0 ? later : 0) * risk[1];
+  return risk_at(t, 0) + (t->program->norm_count - 1) * risk_at(t, 1);
 }
 
 /* Lays the working memory of a program out; returns where the rotated copies of z go. */

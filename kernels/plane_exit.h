@@ -53,40 +53,154 @@ static window_table fill_table(const ntk_window *w, short *memory) {
   return table;
 }
 
-/* Row r of the state behind the exit's filter: S, then T. */
-static void exit_filter(const tile_state *t, const ntk_exit *e, int r, real *out) {
-  const int row = t->g.row, nv = t->g.nv, height = t->program->height, ntk = t->program->want_ntk,
-            w = e->filter_rows / 2;
-  const real *slot_s = t->slots[e->slot], *slot_t = slot_s + (size_t)height * row;
-  vec s[MAX_NV], tt[MAX_NV];
-  for (int k = 0; k < nv; k++) s[k] = tt[k] = vec_zero();
+/* Sum of the rows of a slot that a filter at row r covers. */
+INLINE void exit_column_sums(const int NV, const tile_state *t, const ntk_exit *e, int r, const real *slot, vec *sum) {
+  const int row = t->g.row, height = t->program->height, w = e->filter_rows / 2;
+  for (int k = 0; k < NV; k++) sum[k] = vec_load(slot + (size_t)r * row + k * LANES);
   for (int i = r - w; i <= r + w; i++) {
     const int n = e->circular ? ((i % height) + height) % height : i;
-    if (!e->circular && (n < 0 || n >= height || ntk_axis_offset(n, height, t->a) != ntk_axis_offset(r, height, t->a)))
-      continue;
-    for (int k = 0; k < nv; k++) {
-      s[k] = s[k] + vec_load(slot_s + (size_t)n * row + k * LANES);
-      if (ntk) tt[k] = tt[k] + vec_load(slot_t + (size_t)n * row + k * LANES);
+    if (i == r || n < 0 || n >= height) continue;
+    if (!e->circular && ntk_axis_offset(n, height, t->a) != ntk_axis_offset(r, height, t->a)) continue;
+    for (int k = 0; k < NV; k++) sum[k] = sum[k] + vec_load(slot + (size_t)n * row + k * LANES);
+  }
+}
+
+INLINE void exit_filter_rows(const int NV, const tile_state *t, const ntk_exit *e, int r, real *out) {
+  const int row = t->g.row, ntk = t->program->want_ntk;
+  const real *slot = t->slots[e->slot];
+  vec s[MAX_NV] = {vec_zero()}, tt[MAX_NV] = {vec_zero()};
+  exit_column_sums(NV, t, e, r, slot, s);
+  row_sums(t, e->filter_cols, e->circular, s, out);
+  if (e->bias > 0) {
+    for (int k = 0; k < NV; k++) s[k] = vec_load(out + k * LANES);
+    add_bias(t, (real)(e->bias * t->pair_scale), s);
+    for (int k = 0; k < NV; k++) vec_store(out + k * LANES, s[k]);
+  }
+  if (!ntk) return;
+  exit_column_sums(NV, t, e, r, slot + slot_plane(t->program, &t->g), tt);
+  row_sums(t, e->filter_cols, e->circular, tt, out + row);
+  for (int k = 0; e->trained && k < NV; k++)
+    vec_store(out + row + k * LANES, vec_load(out + row + k * LANES) + vec_load(out + k * LANES));
+}
+
+/* Row r of the state behind the exit's filter: S, then T. */
+static void exit_filter(const tile_state *t, const ntk_exit *e, int r, real *out) {
+  if (t->g.nv == 1)
+    exit_filter_rows(1, t, e, r, out);
+  else if (t->g.nv == 2)
+    exit_filter_rows(2, t, e, r, out);
+  else
+    exit_filter_rows(t->g.nv, t, e, r, out);
+}
+
+INLINE int exit_is_filtered(const ntk_exit *e) {
+  return e->filter_rows * e->filter_cols > 1 || e->trained || e->bias > 0;
+}
+
+/* ---- windows of two, or every second entry ---- */
+
+/* Whether a window takes entries 2 I + c alone: c = 0 and 1, or one of them. */
+static int halves(const ntk_window *w) {
+  const int known = (w->size == 2 && w->before == 0) || (w->size == 1 && w->before <= 0 && w->before > -2);
+  return known && w->stride == 2 && w->inputs == 2 * w->outputs && !w->circular && !w->weights;
+}
+
+/* Then columns 2 J + c of a row should be whole vectors, or the lanes of one vector. */
+static int exit_is_direct(const layout *g, const ntk_exit *e, const layout *out) {
+  const int vectors = g->interleaved && g->nv == 2 * out->nv && (out->interleaved || out->nv == 1);
+  return halves(&e->rows) && halves(&e->cols) && (vectors || (g->nv == 1 && out->nv == 1));
+}
+
+/* Where a class of rows and columns comes from and goes to. */
+typedef struct class_rows {
+  const real *from;
+  real *to;
+  int count;
+  size_t step;     /* reals from one row of `from` to the next */
+  int out;         /* reals of a row of `to` */
+  size_t next_row; /* from a row to the one behind it, which is added to it; 0: none */
+} class_rows;
+
+/* Adds every other column (the first one is at `from`), NV vectors a row: whole vectors, or permuted lanes of one. */
+INLINE void add_class(const int NV, const int PERMUTED, const int PAIR, const class_rows *c, const real_bits *lanes) {
+  const real *from = c->from;
+  real *to = c->to;
+  for (int i = 0; i < c->count; i++, from += c->step, to += c->out) {
+    vec v[MAX_FAST];
+    UNROLL for (int m = 0; m < NV; m++) {
+      v[m] = vec_load(from + 2 * m * LANES);
+      if (PAIR) v[m] = v[m] + vec_load(from + c->next_row + 2 * m * LANES);
+      if (PERMUTED) v[m] = vec_permute(v[m], lanes);
+    }
+    UNROLL for (int m = 0; m < NV; m++) vec_store(to + m * LANES, vec_load(to + m * LANES) + v[m]);
+  }
+}
+
+static void add_class_any(int nv, int permuted, const class_rows *c, const real_bits *lanes) {
+  if (permuted && c->next_row)
+    add_class(1, 1, 1, c, lanes);
+  else if (permuted)
+    add_class(1, 1, 0, c, lanes);
+  else if (nv == 1 && c->next_row)
+    add_class(1, 0, 1, c, lanes);
+  else if (nv == 1)
+    add_class(1, 0, 0, c, lanes);
+  else if (c->next_row)
+    add_class(2, 0, 1, c, lanes);
+  else
+    add_class(2, 0, 0, c, lanes);
+}
+
+/* Rows 2 I + c of the tile (pair: also those behind them), columns 2 J + d, into a tile of the buffer. */
+static void exit_class(const tile_state *t, const ntk_exit *e, const layout *out, int c, int pair, int d, real *to,
+                       size_t out_plane) {
+  const ntk_program *p = t->program;
+  const int row = t->g.row, states = p->want_ntk ? 2 : 1, permuted = t->g.nv == 1;
+  real_bits lanes[LANES];
+  real line[2 * MAX_NV * LANES] __attribute__((aligned(64)));
+  const int first = (t->first_row + 1 - c) / 2, end = (t->first_row + t->rows + 1 - c) / 2;
+  for (int l = 0; permuted && l < LANES; l++) lanes[l] = 2 * l + d < LANES ? 2 * l + d : LANES - 1;
+  const int column = permuted ? 0 : d * LANES;
+  for (int n = 0; !exit_is_filtered(e) && n < states; n++) {
+    const real *from = t->slots[e->slot] + n * slot_plane(p, &t->g) + (size_t)(2 * first + c) * row + column;
+    const class_rows rows = {from,        to + n * out_plane + (size_t)first * out->row,
+                             end - first, (size_t)2 * row,
+                             out->row,    pair ? (size_t)row : 0};
+    add_class_any(out->nv, permuted, &rows, lanes);
+  }
+  for (int i = first; exit_is_filtered(e) && i < end; i++) {
+    exit_filter(t, e, 2 * i + c, line);
+    for (int n = 0; n < states; n++) {
+      const class_rows rows = {line + (size_t)n * row + column, to + n * out_plane + (size_t)i * out->row, 1, 0, 0, 0};
+      add_class_any(out->nv, permuted, &rows, lanes);
     }
   }
-  row_sums(t, e->filter_cols, e->circular, s, out);
-  if (ntk) row_sums(t, e->filter_cols, e->circular, tt, out + row);
-  for (int k = 0; k < nv; k++) s[k] = vec_load(out + k * LANES);
-  if (e->bias > 0) {
-    add_bias(t, (real)(e->bias * t->pair_scale), s);
-    for (int k = 0; k < nv; k++) vec_store(out + k * LANES, s[k]);
-  }
-  for (int k = 0; ntk && e->trained && k < nv; k++)
-    vec_store(out + row + k * LANES, vec_load(out + row + k * LANES) + s[k]);
 }
+
+static void exit_direct(const tile_state *t, const ntk_exit *e, const ntk_program *target, const layout *out,
+                        real *buffer) {
+  const int height = target->height, width = target->width;
+  const int pair = e->rows.size == 2 && t->a % 2 == 0; /* rows 2 I and 2 I + 1 go the same way */
+  for (int k = 0; k < (pair ? 1 : e->rows.size); k++) {
+    const int c = k - e->rows.before, a = e->rows.size == 1 ? t->a / 2 : (c + t->a) / 2 % height;
+    if (e->rows.size == 1 && t->a % 2) continue;
+    for (int l = 0; l < e->cols.size; l++) {
+      const int d = l - e->cols.before, b = e->cols.size == 1 ? t->b / 2 : (d + t->b) / 2 % width;
+      const int tile = target->tile_at[a * width + b];
+      if (tile < 0 || (e->cols.size == 1 && t->b % 2)) continue;
+      exit_class(t, e, out, c, pair, d, buffer + 2 * tile * slot_plane(target, out), slot_plane(target, out));
+    }
+  }
+}
+
+/* ---- all windows ---- */
 
 /* Adds the tile's rows to the sums. */
 static void exit_rows(const tile_state *t, const ntk_exit *e, const window_table *table, real *sums,
                       unsigned char *touched) {
   const ntk_program *p = t->program;
-  const int row = t->g.row, outputs = e->rows.outputs, states = p->want_ntk ? 2 : 1;
-  const int filtered = e->filter_rows * e->filter_cols > 1 || e->trained || e->bias > 0;
-  const size_t plane = (size_t)p->height * row;
+  const int row = t->g.row, outputs = e->rows.outputs, states = p->want_ntk ? 2 : 1, filtered = exit_is_filtered(e);
+  const size_t plane = slot_plane(p, &t->g);
   real line[2 * MAX_NV * LANES] __attribute__((aligned(64)));
   for (int r = t->first_row; r < t->first_row + t->rows; r++) {
     const int partner = ntk_axis_partner(r, p->height, t->a);
@@ -127,47 +241,16 @@ static size_t list_moves(const tile_state *t, const ntk_exit *e, const layout *o
   return count;
 }
 
-/* Whether columns 2 J + c of a row are whole vectors, or the lanes of one vector. */
-static int columns_fast(const tile_state *t, const ntk_exit *e, const layout *out) {
-  const ntk_window *w = &e->cols;
-  const int pairs = w->stride == 2 && w->inputs == 2 * w->outputs && !w->circular && !w->weights;
-  const int known = (w->size == 2 && w->before == 0) || (w->size == 1 && w->before <= 0 && w->before > -2);
-  const int vectors = t->g.interleaved && t->g.nv == 2 * out->nv && (out->interleaved || out->nv == 1);
-  return pairs && known && (vectors || (t->g.nv == 1 && out->nv == 1));
-}
-
-/* Adds columns 2 J + c of a row of sums to a row of the buffer. */
-INLINE void add_columns(const tile_state *t, int nv, int c, const real_bits *every_second, const real *from, real *to) {
-  for (int m = 0; m < nv; m++) {
-    vec v = t->g.nv == 1 ? vec_permute(vec_load(from), every_second) : vec_load(from + (2 * m + c) * LANES);
-    vec_store(to + m * LANES, vec_load(to + m * LANES) + v);
-  }
-}
-
 /* Adds the sums of all row offsets to the buffer's tiles and clears them. */
 static void exit_columns(const tile_state *t, const ntk_exit *e, const ntk_program *target, real *buffer, real *sums,
                          unsigned char *touched, column_move *moves) {
   const layout out = layout_of(target);
   const int row = t->g.row, height = target->height, width = target->width, states = t->program->want_ntk ? 2 : 1;
-  const size_t plane = (size_t)height * out.row;
-  const int fast = columns_fast(t, e, &out), low = e->cols.size == 1 ? -e->cols.before : 0;
-  real_bits every_second[2][LANES];
-  for (int l = 0; l < LANES; l++)
-    for (int c = 0; c < 2; c++) every_second[c][l] = 2 * l + c < LANES ? 2 * l + c : LANES - 1;
-  const size_t count = fast ? 0 : list_moves(t, e, &out, moves);
+  const size_t plane = slot_plane(target, &out), count = list_moves(t, e, &out, moves);
   for (int a = 0; a < height; a++) {
     if (!touched[a]) continue;
     touched[a] = 0;
     real *const first = sums + (size_t)a * height * 2 * row;
-    for (int c = low; fast && c < low + e->cols.size; c++) {
-      if (e->cols.size == 1 && t->b % 2) break;
-      const int tile = target->tile_at[a * width + (e->cols.size == 1 ? t->b / 2 : (c + t->b) / 2 % width)];
-      if (tile < 0) continue;
-      for (int r = 0; r < height; r++)
-        for (int state = 0; state < states; state++)
-          add_columns(t, out.nv, c, every_second[c], first + (size_t)(2 * r + state) * row,
-                      buffer + (size_t)(2 * tile + state) * plane + (size_t)r * out.row);
-    }
     for (size_t k = 0; k < count; k++) {
       const column_move *move = &moves[k];
       const int tile = target->tile_at[a * width + move->b];

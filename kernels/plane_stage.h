@@ -13,7 +13,7 @@ typedef struct stages_plan {
   size_t pointers;      /* slots of a stage, the none included */
 } stages_plan;
 
-static size_t state_reals(const ntk_program *p, const layout *g) { return (size_t)2 * p->height * g->row; }
+static size_t state_reals(const ntk_program *p, const layout *g) { return 2 * slot_plane(p, g); }
 
 static size_t buffer_reals(const ntk_program *top, int buffer) {
   const ntk_program *stage = &top->stages[top->buffers[buffer].stage];
@@ -87,59 +87,86 @@ static void point_slots(const stages_run *run, const tile_state *t, int stage, i
     if (run->top->buffers[k].stage == stage) run->slots[run->top->buffers[k].slot] = run->buffers[k] + tile * size;
 }
 
-static void flush_exits(const stages_run *run, const tile_state *t, unsigned char (*touched)[NTK_MAX_SIDE]) {
+/* What the exits of a stage keep between its tiles. */
+typedef struct exit_work {
+  int direct;
+  real *sums;
+  window_table table;
+  unsigned char touched[NTK_MAX_SIDE];
+} exit_work;
+
+static const ntk_program *exit_target(const stages_run *run, const ntk_exit *e) {
+  return &run->top->stages[run->top->buffers[e->buffer].stage];
+}
+
+static void open_exits(const stages_run *run, const tile_state *t, exit_work *work) {
   const ntk_program *p = t->program;
   real *sums = run->sums;
-  for (int k = 0; k < p->exit_count; sums += round16(exit_reals(&t->g, &p->exits[k])), k++) {
+  short *table = run->tables;
+  for (int k = 0; k < p->exit_count; k++) {
     const ntk_exit *e = &p->exits[k];
-    exit_columns(t, e, &run->top->stages[run->top->buffers[e->buffer].stage], run->buffers[e->buffer], sums, touched[k],
-                 run->moves);
+    const layout out = layout_of(exit_target(run, e));
+    work[k].direct = exit_is_direct(&t->g, e, &out);
+    if (work[k].direct) continue;
+    work[k].sums = sums;
+    work[k].table = fill_table(&e->rows, table);
+    memset(work[k].touched, 0, sizeof work[k].touched);
+    memset(sums, 0, exit_reals(&t->g, e) * sizeof(real));
+    sums += round16(exit_reals(&t->g, e));
+    table += table_shorts(&e->rows);
   }
 }
 
-/* All tiles of a stage. x, z: the stage's prepared images. Returns its risk. */
-static double run_stage(const stages_run *run, int stage, const void *x, const void *z, const void *products,
-                        double *sums) {
+/* A tile through the exits; last: the last tile of its column offset. */
+static void leave_tile(const stages_run *run, const tile_state *t, const ntk_tile *tile, exit_work *work, int last) {
+  const ntk_program *p = t->program;
+  for (int k = 0; k < p->exit_count; k++) {
+    const ntk_exit *e = &p->exits[k];
+    const ntk_program *target = exit_target(run, e);
+    const layout out = layout_of(target);
+    const int demanded = tile->demands >> e->demand & 1;
+    if (work[k].direct) {
+      if (demanded) exit_direct(t, e, target, &out, run->buffers[e->buffer]);
+      continue;
+    }
+    if (demanded) exit_rows(t, e, &work[k].table, work[k].sums, work[k].touched);
+    if (last) exit_columns(t, e, target, run->buffers[e->buffer], work[k].sums, work[k].touched, run->moves);
+  }
+}
+
+/* All tiles of a stage. x, z: the stage's prepared images. Adds to the two risks. */
+static void run_stage(const stages_run *run, int stage, const void *x, const void *z, const void *products,
+                      double *sums, double *risks) {
   const ntk_program *p = &run->top->stages[stage];
   tile_state t = {.program = p, .g = layout_of(p), .products = products, .slots = run->slots};
   const scratch_plan sizes = plan_scratch(p, &t.g);
-  unsigned char touched[NTK_MAX_EXITS][NTK_MAX_SIDE] = {{0}};
+  exit_work work[NTK_MAX_EXITS];
   real *rotated = lay_out(&t, &sizes, run->program + sizes.first);
-  size_t exit_size = 0, table_size = 0;
-  window_table tables[NTK_MAX_EXITS];
-  for (int k = 0; k < p->exit_count; k++) {
-    exit_size += round16(exit_reals(&t.g, &p->exits[k]));
-    tables[k] = fill_table(&p->exits[k].rows, run->tables + table_size);
-    table_size += table_shorts(&p->exits[k].rows);
-  }
-  memset(run->sums, 0, exit_size * sizeof(real));
+  open_exits(run, &t, work);
   enter_pair(&t, x, z);
   for (int k = 0; k < p->tile_count; k++) {
     const ntk_tile *tile = &p->tiles[k];
     if (k == 0 || tile->b != t.b) enter_columns(&t, tile->b, z, rotated);
     point_slots(run, &t, stage, k);
     run_tile(&t, tile, NULL, sums);
-    real *rows = run->sums;
-    for (int e = 0; e < p->exit_count; rows += round16(exit_reals(&t.g, &p->exits[e])), e++)
-      if (tile->demands >> p->exits[e].demand & 1) exit_rows(&t, &p->exits[e], &tables[e], rows, touched[e]);
-    if (k + 1 == p->tile_count || tile[1].b != tile->b) flush_exits(run, &t, touched);
+    leave_tile(run, &t, tile, work, k + 1 == p->tile_count || tile[1].b != tile->b);
   }
-  return estimated_risk(&t);
+  for (int k = 0; k < 2; k++) risks[k] += risk_at(&t, k);
 }
 
 static double pair_stages(const ntk_program *top, const void *x, const void *z, const void *products, void *scratch,
                           double *sums) {
   const stages_run run = open_stages(top, scratch);
-  double risk = 0;
+  double risks[2] = {0, 0};
   if (!NTK_REAL_F64 && top->want_ntk && ((top->few_entries && top->norm_count > DEEP) || needs_deficit(top, x, z)))
     return HUGE_VAL;
   size_t at = 0;
   for (int k = 0; k < top->stage_count; k++) {
     const layout g = layout_of(&top->stages[k]);
-    risk += run_stage(&run, k, (const char *)x + at, (const char *)z + at, products, sums);
+    run_stage(&run, k, (const char *)x + at, (const char *)z + at, products, sums, risks);
     at += image_bytes_of(&top->stages[k], &g);
   }
-  return risk;
+  return risks[0] + (top->norm_count > 1 ? top->norm_count - 1 : 0) * risks[1];
 }
 
 /* ---- the self pass ---- */
@@ -244,8 +271,8 @@ static void prepare_self(const ntk_program *top, const double *pixels, void *ima
                (size_t)p->height * p->width * sizeof(double));
     self_layers(&s, p, section);
     if (top->self && top->self->stages[k].tile_count > 0) {
-      double none[2];
-      run_stage(&run, k, section, section, NULL, none);
+      double none[2] = {0, 0};
+      run_stage(&run, k, section, section, NULL, none, none);
     }
     self_exits(&s, k, &run);
     section += image_bytes_of(p, &g);

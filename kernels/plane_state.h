@@ -35,7 +35,7 @@ typedef struct tile_state {
   mask up, down, mid[4];           /* interleaved order: which neighbours a filter may add */
   int aligned;                     /* all of mid are full */
   vec risk[2], risk_weight[2];     /* note_risk */
-  real *const *slots;              /* [slot]: height rows of S, then of T */
+  real *const *slots;              /* [slot]: height rows of S, at slot_plane those of T */
 } tile_state;
 
 INLINE int row_position(const tile_state *t, int r) { return r + 1 + (t->seam >= 0 && r >= t->seam); }
@@ -43,11 +43,14 @@ INLINE int row_position(const tile_state *t, int r) { return r + 1 + (t->seam >=
 /* Whether layer l hands its state on to layer l + 1 as row sums. */
 INLINE int layer_chains(const ntk_program *p, int l) { return l + 1 < p->layer_count && p->layers[l + 1].from == 0; }
 
+/* Reals from S to T of a state in a slot: not a power of two, which would put both into the same cache sets. */
+INLINE size_t slot_plane(const ntk_program *p, const layout *g) { return (size_t)p->height * g->row + 48; }
+
 INLINE slot_row slot_at(const tile_state *t, int slot, int r) {
   slot_row at = {NULL, NULL};
   if (slot > 0) {
     at.s = t->slots[slot] + (size_t)r * t->g.row;
-    at.t = at.s + (size_t)t->program->height * t->g.row;
+    at.t = at.s + slot_plane(t->program, &t->g);
   }
   return at;
 }
@@ -155,10 +158,10 @@ static void pool_columns(const tile_state *t, double *sums) {
 
 /* ---- risk ---- */
 
-/* Which of the two risks a ReLU counts for, or -1: those of the first ReLU of the network and the last of a stage. */
+/* Which of the two risks a ReLU counts for, or -1: those of the network's first ReLU and of its last. */
 INLINE int judged_at(const ntk_program *p, const ntk_program_layer *layer) {
   if (layer->norm == 0 && p->channels > 0) return 0;
-  return layer->norm == p->norm_count - 1 ? 1 : -1;
+  return layer->norm == p->norm_count - 1 && !p->more_relus ? 1 : -1;
 }
 
 /* Sums up the error that rounding leaves in k0, weighted by the entries' size v (docs/accuracy.md), at the first ReLU

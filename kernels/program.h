@@ -91,6 +91,7 @@ typedef struct ntk_program {
 
   /* of a stage: */
   int in_stages, large_filters; /* large: some filter, or that of an exit, is over 3 wide or circular */
+  int more_relus;               /* in later stages */
   int slot_count, exit_count;
   const ntk_exit *exits;
   const int *tile_at; /* [a * width + b]: index of that tile, or -1 */

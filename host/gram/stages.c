@@ -446,6 +446,8 @@ static ntk_status lower_stages(ntk_graph *g, unsigned char *done, int *slot, int
     plan->program.norm_count += stages[k].norm_count;
     any = any || selves[k].tile_count > 0;
   }
+  for (int k = g->stage_count - 2; k >= 0; k--)
+    stages[k].more_relus = stages[k + 1].more_relus || stages[k + 1].norm_count > 0;
   for (int k = 0; k < g->count; k++)
     if (buffer[k] >= 0) buffers[buffer[k]] = (ntk_buffer){g->nodes[k].stage, slot[k]};
   plan->program.stage_count = g->stage_count, plan->program.stages = stages;
