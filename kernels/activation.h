@@ -42,9 +42,11 @@ typedef enum ntk_dual_function {
 
 enum {
   NTK_DUAL_COEFFICIENTS = 16, /* most of a polynomial given by its coefficients */
-  NTK_DUAL_TERMS = 128,       /* most of a series, and its highest degree */
+  NTK_DUAL_TERMS = 128,       /* most of a series */
+  NTK_DUAL_DEGREE = 256,      /* the highest of a term */
   NTK_DUAL_SIDES = NTK_DUAL_TERMS + 5,
-  NTK_DUAL_NODES = 600 /* of the quadrature */
+  NTK_DUAL_NODES = 600, /* of the quadrature */
+  NTK_DUAL_TABLE = NTK_DUAL_NODES * (2 + NTK_DUAL_DEGREE)
 };
 
 /* An activation, ready to be computed; plain data. Made by ntk_activation_make (host/net/activation.h). */
@@ -57,8 +59,8 @@ typedef struct ntk_activation_dual {
   int function; /* ntk_dual_function */
   int degree;   /* of a polynomial */
   int linear, first, step, terms;
-  const double *table; /* quadrature, shared by all: nodes[NODES], weights[NODES], then weights times h_k, k < TERMS;
-                          NULL for polynomials */
+  const double *table; /* quadrature, shared by all, NTK_DUAL_TABLE values: nodes[NODES], weights[NODES], then weights
+                          times h_k for k < DEGREE; NULL for polynomials */
   double coefficients[NTK_DUAL_COEFFICIENTS];
   double reciprocals[NTK_DUAL_TERMS]; /* 1 / (first + step j) */
 } ntk_activation_dual;

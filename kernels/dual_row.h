@@ -64,7 +64,7 @@ INLINE void ntk_dual_sign(const ntk_dual_sides *at, vec c, vec *e, vec *de) {
   vec n_x = ntk_x_side(at, 0), n_z = ntk_z_side(at, 0), inverse = ntk_x_side(at, 1) * ntk_z_side(at, 1);
   vec rho = c * inverse, m = ntk_dual_gap(n_x, n_z, c) * inverse;
   vec turn = ntk_dual_turn(rho, ntk_dual_sqrt(m * (vec_set(1) + vec_abs(rho))));
-  *e = vec_keep(turn + turn, vec_greater(inverse, vec_set(0)));
+  *e = turn + turn;
   *de = vec_set(0);
 }
 

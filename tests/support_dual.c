@@ -90,7 +90,7 @@ ntk_activation_dual ntk_test_dual(const char *text) {
 
 /* ---- the integral ---- */
 
-enum { RULE = 10, LEVELS = 7, RADIAL = 40 };
+enum { RULE = 14, LEVELS = 6, RADIAL = 40 };
 
 static void legendre_rule(long double node[RULE], long double weight[RULE]) {
   for (int i = 0; i < RULE; i++) {
@@ -113,7 +113,7 @@ static long double along_ray(long double (*f)(long double), long double a, long 
                              const long double *weight) {
   long double sum = 0, left = 0;
   for (int panel = 0; panel < RADIAL; panel++) {
-    const long double right = panel == 0 ? 0.05L : left + 12.45L / (RADIAL - 1);
+    const long double right = panel == 0 ? 0.05L : left + 17.95L / (RADIAL - 1);
     for (int k = 0; k < RULE; k++) {
       const long double r = left + (right - left) * (1 + node[k]) / 2;
       sum += weight[k] * (right - left) / 2 * r * expl(-r * r / 2) * f(a * r) * f(b * r);

@@ -75,7 +75,8 @@ ntk_status ntk_plan_create(const ntk_network *network, ntk_shape shape, const nt
 void ntk_plan_free(ntk_plan *plan) {
   if (!plan) return;
   free(plan->text), free(plan->preset), free(plan->description);
-  free(plan->fc_layers), free(plan->layers), free(plan->pools), free(plan->tiles), free(plan->weights);
+  free(plan->fc_layers), free(plan->fc_duals), free(plan->layers), free(plan->pools), free(plan->tiles),
+      free(plan->weights);
   free(plan->tap_factor), free(plan->tap_depth), free(plan->pool_factor), free(plan->pool_size);
   free(plan->head), free(plan->outputs), free(plan->names);
   free(plan);
@@ -99,7 +100,7 @@ ntk_cost ntk_plan_cost(const ntk_plan *plan) {
       plan->planes, plan->entries, plan->activation_layers, (double)plan->entries * plan->activation_layers, 0, 0};
   if (plan->connected) {
     cost.bytes_per_pair = (int64_t)(sizeof(double) * (1 + 2 * (size_t)plan->fc.tap_count));
-    cost.bytes_per_image = (int64_t)sizeof(double) * (2 * plan->fc.norm_count) +
+    cost.bytes_per_image = (int64_t)sizeof(double) * plan->fc.side_count +
                            (int64_t)sizeof(double) * plan->shape.channels *
                                (plan->shape.height ? plan->shape.height * plan->shape.width : 1);
   } else {

@@ -23,26 +23,24 @@ static pthread_once_t quadrature_once = PTHREAD_ONCE_INIT;
 /* Nodes and weights of the rule on [-1, 1], by Newton's method on the Legendre polynomial. */
 static void legendre_rule(double node[RULE], double weight[RULE]) {
   for (int i = 0; i < RULE; i++) {
-    double x = cos(M_PI * (i + 0.75) / (RULE + 0.5)), slope = 1;
-    for (int step = 0; step < 100; step++) {
-      double now = x, before = 1;
+    long double x = cosl((long double)M_PI * (i + 0.75L) / (RULE + 0.5L)), slope = 1;
+    for (int step = 0; step < 10; step++) {
+      long double now = x, before = 1;
       for (int k = 2; k <= RULE; k++) {
-        double next = ((2 * k - 1) * x * now - (k - 1) * before) / k;
+        const long double next = ((2 * k - 1) * x * now - (k - 1) * before) / k;
         before = now, now = next;
       }
       slope = RULE * (x * now - before) / (x * x - 1);
-      double move = now / slope;
-      x -= move;
-      if (fabs(move) < 1e-15) break;
+      x -= now / slope;
     }
-    node[i] = x, weight[i] = 2 / ((1 - x * x) * slope * slope);
+    node[i] = (double)x, weight[i] = (double)(2 / ((1 - x * x) * slope * slope));
   }
 }
 
 /* h_k(x) of the normalised Hermite polynomials times the weight, for all k. */
 static void fill_basis(double *basis, int i, double x, double weight) {
   double now = weight, before = 0;
-  for (int k = 0; k < NTK_DUAL_TERMS; k++) {
+  for (int k = 0; k < NTK_DUAL_DEGREE; k++) {
     basis[(size_t)k * NTK_DUAL_NODES + (size_t)i] = now;
     double next = (x * now - sqrt(k) * before) / sqrt(k + 1);
     before = now, now = next;
@@ -51,7 +49,7 @@ static void fill_basis(double *basis, int i, double x, double weight) {
 
 static void make_quadrature(void) {
   double node[RULE], weight[RULE], left = 0;
-  double *table = malloc((size_t)NTK_DUAL_NODES * (2 + NTK_DUAL_TERMS) * sizeof *table);
+  double *table = malloc(NTK_DUAL_TABLE * sizeof *table);
   if (!table) return;
   legendre_rule(node, weight);
   for (int panel = 0; panel < PANELS; panel++) {
@@ -84,12 +82,14 @@ static void set_degree(ntk_activation_dual *dual, ntk_dual_function function, in
 static ntk_status set_numeric(ntk_activation_dual *dual, ntk_dual_function function) {
   pthread_once(&quadrature_once, make_quadrature);
   if (!quadrature) return ntk_fail(NTK_ERROR_MEMORY, "no memory for the quadrature of an activation");
+  /* the poles of tanh are nearest to the real line, so that its coefficients fall most slowly */
+  const int terms = function == NTK_DUAL_TANH ? NTK_DUAL_TERMS : 3 * NTK_DUAL_TERMS / 4;
   dual->function = function, dual->table = quadrature;
   switch (function) {
     case NTK_DUAL_TANH:
-    case NTK_DUAL_SIGMOID: set_terms(dual, 0, 1, 2, NTK_DUAL_TERMS / 2); break; /* odd, but for a constant */
+    case NTK_DUAL_SIGMOID: set_terms(dual, 0, 1, 2, terms); break; /* odd, but for a constant */
     case NTK_DUAL_SILU:
-    case NTK_DUAL_SOFTPLUS: set_terms(dual, 1, 2, 2, NTK_DUAL_TERMS / 2); break; /* even, but for u / 2 */
+    case NTK_DUAL_SOFTPLUS: set_terms(dual, 1, 2, 2, terms); break; /* even, but for u / 2 */
     default: set_terms(dual, 0, 1, 1, NTK_DUAL_TERMS); break;
   }
   return NTK_OK;
