@@ -48,7 +48,7 @@ INLINE vec ntk_dual_turn(vec sine, vec cosine) {
 
 INLINE void ntk_dual_pieces(const ntk_activation_dual *dual, const ntk_dual_sides *at, vec c, vec *e, vec *de) {
   vec n_x = ntk_x_side(at, 0), n_z = ntk_z_side(at, 0), d = vec_fms(n_x, n_z, vec_abs(c)), m[1], p[1], s[1];
-  m[0] = d * ntk_x_side(at, 1) * ntk_z_side(at, 1);
+  m[0] = d * (ntk_x_side(at, 1) * ntk_z_side(at, 1));
   vec q = vec_sqrt_where(m[0], vec_greater(m[0], vec_set(NTK_DUAL_SNAP)));
   mask positive = vec_greater(c, vec_set(0));
   NTK_DUALS_WHOLE(p, s, m, 1, 1);
@@ -85,9 +85,9 @@ INLINE void ntk_dual_gelu(const ntk_dual_sides *at, vec c, vec *e, vec *de) {
   vec p = ntk_x_side(at, 0), q = ntk_z_side(at, 0), n_x = ntk_x_side(at, 1), n_z = ntk_z_side(at, 1);
   vec i_x = ntk_x_side(at, 2), i_z = ntk_z_side(at, 2), inverse = i_x * i_z, i2_x = i_x * i_x, i2_z = i_z * i_z;
   vec product = vec_fma(n_x, n_z, vec_abs(c)) * ntk_dual_gap(n_x, n_z, c);
-  vec root = ntk_dual_sqrt(product + (vec_set(1) + p + q)), over = vec_set(1) / root, a = c * inverse;
+  vec root = ntk_dual_sqrt(product + (vec_set(1) + (p + q))), over = vec_set(1) / root, a = c * inverse;
   vec half = vec_set(0.25) + vec_set(0.5) * ntk_dual_turn(a, root * inverse); /* k0(a) / 2 */
-  vec smooth = vec_fma(p * i2_x * root, q * i2_z, a * a * over);
+  vec smooth = vec_fma((p * i2_x) * (q * i2_z), root, a * a * over);
   *e = vec_fma(c, half, smooth * vec_set(NTK_INV_PI / 2));
   *de = vec_fma(c * over * vec_set(NTK_INV_PI / 2), vec_fma(over, over, i2_x + i2_z), half);
 }
@@ -112,7 +112,7 @@ INLINE void ntk_dual_exponential(const ntk_activation_dual *dual, const ntk_dual
 
 INLINE void ntk_dual_expnorm(const ntk_activation_dual *dual, const ntk_dual_sides *at, vec c, vec *e, vec *de) {
   vec n_x = ntk_x_side(at, 0), n_z = ntk_z_side(at, 0), g = vec_set(dual->params[0]);
-  vec m = ntk_dual_gap(n_x, n_z, c) * ntk_x_side(at, 1) * ntk_z_side(at, 1);
+  vec m = ntk_dual_gap(n_x, n_z, c) * (ntk_x_side(at, 1) * ntk_z_side(at, 1));
   vec below = vec_select(vec_greater(vec_set(0), c), m - vec_set(2), vec_set(0) - m); /* rho - 1 */
   vec value = vec_exp(g * below);
   *e = n_x * n_z * value;
@@ -120,7 +120,7 @@ INLINE void ntk_dual_expnorm(const ntk_activation_dual *dual, const ntk_dual_sid
 }
 
 INLINE void ntk_dual_series(const ntk_activation_dual *dual, const ntk_dual_sides *at, vec c, vec *e, vec *de) {
-  vec rho = c * ntk_x_side(at, 0) * ntk_z_side(at, 0), size = vec_abs(rho), one = vec_set(1);
+  vec rho = c * (ntk_x_side(at, 0) * ntk_z_side(at, 0)), size = vec_abs(rho), one = vec_set(1);
   rho = vec_select(vec_greater(size, one), rho / size, rho);
   vec power = rho;
   if (dual->step == 2) power = power * rho;

@@ -104,8 +104,8 @@ NTK_SHARED void ntk_dual_integrate(const ntk_activation_dual *dual, double p, do
     slope_even[i] = up + down, slope_odd[i] = up - down;
   }
   side[stride] = mean;
-  square -= mean * mean;
   const double noise = 1e-14, least_square = noise * square, least_slopes = noise * slopes;
+  square -= mean * mean;
   for (int place = 0; place < linear + dual->terms; place++) {
     const int k = place < linear ? 1 : dual->first + dual->step * (place - linear);
     const double *const h = basis + (size_t)(k - 1) * NTK_DUAL_NODES, *const of = k % 2 ? slope_even : slope_odd;
@@ -114,7 +114,7 @@ NTK_SHARED void ntk_dual_integrate(const ntk_activation_dual *dual, double p, do
     side[(size_t)(4 + place) * stride] = b;
     slopes -= b * b, square -= p * b * b / k;
   }
-  if (square > least_square) side[2 * stride] = sqrt(square) / n;
+  if (square > least_square && n > 0) side[2 * stride] = sqrt(square) / n;
   if (slopes > least_slopes) side[3 * stride] = sqrt(slopes);
 }
 
