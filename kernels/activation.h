@@ -44,7 +44,9 @@ enum {
   NTK_DUAL_COEFFICIENTS = 16, /* most of a polynomial given by its coefficients */
   NTK_DUAL_TERMS = 128,       /* most of a series */
   NTK_DUAL_DEGREE = 256,      /* the highest of a term */
-  NTK_DUAL_SIDES = NTK_DUAL_TERMS + 5,
+  NTK_DUAL_FIRST_TERM = 5, /* a series' side: 1/n, a0, what the missing terms hold of E and of E', how many terms count,
+                              then the terms */
+  NTK_DUAL_SIDES = NTK_DUAL_FIRST_TERM + 1 + NTK_DUAL_TERMS,
   NTK_DUAL_NODES = 600, /* of the quadrature */
   NTK_DUAL_TABLE = NTK_DUAL_NODES * (2 + NTK_DUAL_DEGREE)
 };

@@ -119,21 +119,34 @@ INLINE void ntk_dual_expnorm(const ntk_activation_dual *dual, const ntk_dual_sid
   *de = g * value;
 }
 
+/* The largest lane of a whole number. */
+INLINE int ntk_dual_most(vec numbers) {
+  double lane[sizeof numbers / sizeof(double)], most = 0;
+  vec_storeu(lane, numbers);
+  for (size_t l = 0; l < sizeof lane / sizeof *lane; l++)
+    if (lane[l] > most) most = lane[l];
+  return (int)most;
+}
+
 INLINE void ntk_dual_series(const ntk_activation_dual *dual, const ntk_dual_sides *at, vec c, vec *e, vec *de) {
   vec rho = c * (ntk_x_side(at, 0) * ntk_z_side(at, 0)), size = vec_abs(rho), one = vec_set(1);
   rho = vec_select(vec_greater(size, one), rho / size, rho);
   vec power = rho;
   if (dual->step == 2) power = power * rho;
   vec sum = ntk_x_side(at, 2) * ntk_z_side(at, 2), slope = ntk_x_side(at, 3) * ntk_z_side(at, 3);
-  const int at_terms = 4 + dual->linear;
-  for (int j = dual->terms - 1; j >= 0; j--) {
-    vec product = ntk_x_side(at, at_terms + j) * ntk_z_side(at, at_terms + j);
+  /* each pair has its own number of terms, lest its bits depend on its neighbours */
+  vec x_terms = ntk_x_side(at, 4), terms = ntk_z_side(at, 4);
+  terms = vec_select(vec_greater(x_terms, terms), x_terms, terms);
+  const int first = NTK_DUAL_FIRST_TERM + dual->linear;
+  for (int j = ntk_dual_most(terms) - 1; j >= 0; j--) {
+    vec product = ntk_x_side(at, first + j) * ntk_z_side(at, first + j);
+    product = vec_keep(product, vec_greater(terms, vec_set((double)j)));
     sum = vec_fma(sum, power, product * vec_set(dual->reciprocals[j]));
     slope = vec_fma(slope, power, product);
   }
   if (dual->first == 2) sum = sum * rho, slope = slope * rho;
   if (dual->linear) {
-    vec product = ntk_x_side(at, 4) * ntk_z_side(at, 4);
+    vec product = ntk_x_side(at, NTK_DUAL_FIRST_TERM) * ntk_z_side(at, NTK_DUAL_FIRST_TERM);
     sum = sum + product, slope = slope + product;
   }
   *e = vec_fma(c, sum, ntk_x_side(at, 1) * ntk_z_side(at, 1));

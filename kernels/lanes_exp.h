@@ -4,6 +4,8 @@
 
 #include "kernels/lanes.h"
 
+INLINE void vec_storeu(real *p, vec v) { memcpy(p, &v, sizeof v); }
+
 /* 2^n from n + 1.5 * 2^52, whose low bits are n. */
 INLINE vec vec_power_of_two(vec shifted) {
 #if defined(__AVX512F__)

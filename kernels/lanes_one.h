@@ -18,6 +18,7 @@ INLINE vec vec_fma(vec a, vec b, vec c) { return fma(a, b, c); }
 
 typedef int mask;
 INLINE vec vec_loadu(const double *p) { return *p; }
+INLINE void vec_storeu(double *p, vec v) { *p = v; }
 INLINE vec vec_fms(vec a, vec b, vec c) { return fma(a, b, -c); }
 INLINE vec vec_abs(vec a) { return fabs(a); }
 INLINE mask vec_greater(vec a, vec b) { return a > b; }
