@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "kernels/activation.h"
+
 /* A dense layer followed by an activation or nothing. */
 typedef struct ntk_fc_layer {
   double w2, b2; /* W_std^2, b_std^2 */
@@ -15,20 +17,24 @@ typedef struct ntk_fc_layer {
   int relu;
   double half_c; /* c / 2 of the ReLU */
   int norm;      /* index of the ReLU's norms, or -1 */
+  int dual;      /* index of another activation's dual, or -1 */
+  int side;      /* index of that dual's first side */
   int tap;       /* index of the readout after this layer, or -1 */
 } ntk_fc_layer;
 
 typedef struct ntk_fc_program {
   int layer_count;
   const ntk_fc_layer *layers;
-  int norm_count, tap_count;
+  const ntk_activation_dual *duals;
+  int dual_count, norm_count, side_count, tap_count; /* side_count: what is kept of an input, see below */
   int want_ntk;
 } ntk_fc_program;
 
-/* x_norms[norm], z_norms[norm * stride + j]: n = sqrt(q(x,x)) before each ReLU, then the same count of reciprocals (0
- * for n = 0) at x_norms + norm_count and z_norms + norm_count * stride. s, t: tap-major with the given stride. */
-typedef void (*ntk_fc_row)(const ntk_fc_program *program, const double *products, const double *x_norms,
-                           const double *z_norms, size_t stride, size_t count, double *s, double *t);
+/* x_sides[side], z_sides[side * stride + j], side < side_count: n = sqrt(q(x,x)) before each ReLU; from norm_count on
+ * the same count of reciprocals (0 for n = 0); from 2 norm_count on the sides of the duals (activation.h), in the order
+ * of the layers. s, t: tap-major with the given stride. */
+typedef void (*ntk_fc_row)(const ntk_fc_program *program, const double *products, const double *x_sides,
+                           const double *z_sides, size_t stride, size_t count, double *s, double *t);
 
 void ntk_fc_row_baseline(const ntk_fc_program *, const double *, const double *, const double *, size_t, size_t,
                          double *, double *);

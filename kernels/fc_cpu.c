@@ -1,14 +1,13 @@
 /* The fully connected recursion on the CPU (fc.h), one source for every instruction set. float64 always: the GEMM
  * before it dominates, and near-duplicates then need no special care. */
-#include "kernels/duals.h"
+#include "kernels/dual_row.h"
 #include "kernels/fc.h"
-#include "kernels/lanes.h"
 
 #define CONCAT2(a, b) a##b
 #define CONCAT(a, b) CONCAT2(a, b)
 
 /* LANES pairs from `products` on; every array is readable and writable for LANES values. */
-static void fc_vector(const ntk_fc_program *p, const double *products, const double *x_norms, const double *z_norms,
+static void fc_vector(const ntk_fc_program *p, const double *products, const double *x_sides, const double *z_sides,
                       size_t stride, double *s_out, double *t_out) {
   vec s = vec_loadu(products), t = vec_zero();
   for (int l = 0; l < p->layer_count; l++) {
@@ -17,9 +16,9 @@ static void fc_vector(const ntk_fc_program *p, const double *products, const dou
     t = vec_mul(vec_set(layer->w2), t);
     if (layer->trained) t = vec_add(t, s);
     if (layer->relu) {
-      vec n_x = vec_set(x_norms[layer->norm]), n_z = vec_loadu(z_norms + layer->norm * stride);
-      vec i_x = vec_set(x_norms[p->norm_count + layer->norm]);
-      vec i_z = vec_loadu(z_norms + (p->norm_count + layer->norm) * stride);
+      vec n_x = vec_set(x_sides[layer->norm]), n_z = vec_loadu(z_sides + layer->norm * stride);
+      vec i_x = vec_set(x_sides[p->norm_count + layer->norm]);
+      vec i_z = vec_loadu(z_sides + (p->norm_count + layer->norm) * stride);
       vec d = vec_fms(n_x, n_z, vec_abs(s)), m[1], poly[1], theta[1];
       m[0] = vec_mul(vec_mul(d, i_x), i_z);
       vec q = vec_sqrt_where(m[0], vec_greater(m[0], vec_set(NTK_DUAL_SNAP)));
@@ -28,6 +27,9 @@ static void fc_vector(const ntk_fc_program *p, const double *products, const dou
       s = vec_mul(vec_fma(vec_mul(d, q), poly[0], vec_keep(s, positive)), vec_set(layer->half_c));
       vec minus = vec_mul(q, theta[0]);
       t = vec_mul(t, vec_mul(vec_select(positive, vec_set(1) - minus, minus), vec_set(layer->half_c)));
+    } else if (layer->dual >= 0) {
+      ntk_dual_sides at = {x_sides + layer->side, z_sides + (size_t)layer->side * stride, 1, stride, 0};
+      ntk_dual_vector(&p->duals[layer->dual], &at, &s, &t);
     }
     if (layer->tap >= 0) {
       memcpy(s_out + layer->tap * stride, &s, sizeof s);
@@ -36,7 +38,7 @@ static void fc_vector(const ntk_fc_program *p, const double *products, const dou
   }
 }
 
-void CONCAT(ntk_fc_row_, NTK_ISA)(const ntk_fc_program *p, const double *products, const double *x_norms,
-                                  const double *z_norms, size_t stride, size_t count, double *s, double *t) {
-  for (size_t j = 0; j < count; j += LANES) fc_vector(p, products + j, x_norms, z_norms + j, stride, s + j, t + j);
+void CONCAT(ntk_fc_row_, NTK_ISA)(const ntk_fc_program *p, const double *products, const double *x_sides,
+                                  const double *z_sides, size_t stride, size_t count, double *s, double *t) {
+  for (size_t j = 0; j < count; j += LANES) fc_vector(p, products + j, x_sides, z_sides + j, stride, s + j, t + j);
 }

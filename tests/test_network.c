@@ -105,6 +105,18 @@ Test(network, activations_and_their_parameters) {
       {"sign", NTK_ACT_SIGN, {0}, 1, false},
       {"hermite(3)", NTK_ACT_HERMITE, {3}, 1, false},
       {"monomial(100, c=0.5)", NTK_ACT_MONOMIAL, {100}, 0.5, true},
+      {"tanh", NTK_ACT_TANH, {0}, 1, false},
+      {"sigmoid", NTK_ACT_SIGMOID, {0}, 1, false},
+      {"silu", NTK_ACT_SILU, {0}, 1, false},
+      {"swish(c=3)", NTK_ACT_SILU, {0}, 3, true},
+      {"softplus", NTK_ACT_SOFTPLUS, {0}, 1, false},
+      {"elu", NTK_ACT_ELU, {1}, 1, false},
+      {"elu(a=0.7)", NTK_ACT_ELU, {0.7}, 1, false},
+      {"selu", NTK_ACT_SELU, {0}, 1, false},
+      {"expnorm", NTK_ACT_EXPNORM, {1}, 1, false},
+      {"expnorm(g=0.5)", NTK_ACT_EXPNORM, {0.5}, 1, false},
+      {"series(-2)", NTK_ACT_SERIES, {-2}, 1, false},
+      {"series(1, c=2, 0.5, -3)", NTK_ACT_SERIES, {1, 0.5, -3}, 2, true},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     ntk_layer layer = activation(cases[i].text);
@@ -132,6 +144,14 @@ static double value(const ntk_layer *layer, double u) {
     case NTK_ACT_SIGN: return u > 0 ? 1 : u < 0 ? -1 : 0;
     case NTK_ACT_HERMITE: return (u * u * u - 3 * u) / sqrt(6); /* degree 3 */
     case NTK_ACT_MONOMIAL: return pow(u, p[0]);
+    case NTK_ACT_TANH: return tanh(u);
+    case NTK_ACT_SIGMOID: return 1 / (1 + exp(-u));
+    case NTK_ACT_SILU: return u / (1 + exp(-u));
+    case NTK_ACT_SOFTPLUS: return log(1 + exp(u));
+    case NTK_ACT_ELU: return u > 0 ? u : p[0] * (exp(u) - 1);
+    case NTK_ACT_SELU: return 1.0507009873554805 * (u > 0 ? u : 1.6732632423543772 * (exp(u) - 1));
+    case NTK_ACT_SERIES: return p[0] + p[1] * u + p[2] * (u * u - 1) / sqrt(2) + p[3] * (u * u * u - 3 * u) / sqrt(6);
+    case NTK_ACT_EXPNORM: break; /* no function */
   }
   return NAN;
 }
@@ -151,7 +171,14 @@ Test(network, automatic_factor_is_the_inverse_mean_square) {
                                       "exp(b=0.5, c=auto)",
                                       "sign(c=auto)",
                                       "hermite(3, c=auto)",
-                                      "monomial(4, c=auto)"};
+                                      "monomial(4, c=auto)",
+                                      "tanh(c=auto)",
+                                      "sigmoid(c=auto)",
+                                      "silu(c=auto)",
+                                      "softplus(c=auto)",
+                                      "elu(a=0.7, c=auto)",
+                                      "selu(c=auto)",
+                                      "series(0.5, -1, 0.25, 2, c=auto)"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     ntk_layer layer = activation(names[i]);
     double sum = 0, step = 1.0 / 1024;
@@ -178,6 +205,12 @@ Test(network, canonical_text) {
                    "conv3 2*sum(id | relu conv3 | conv1(fixed, same)) gap");
   assert_canonical("dense abrelu(c=auto,1e0,-2) dense exp(b=1) dense sin(phase=0,b=2) dense",
                    "dense abrelu(1, -2, c=auto) dense exp dense sin(b=2) dense");
+  assert_canonical("dense series(1,0.50,0,-0,0) dense series(0, 0) dense series(0,1,c=auto) dense",
+                   "dense series(1, 0.5) dense series(0) dense series(0, 1, c=auto) dense");
+  assert_canonical("dense series(0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1) dense",
+                   "dense series(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1) dense");
+  assert_canonical("dense swish dense elu(a=1) dense elu(a=2, c=auto) dense expnorm(g=1) dense",
+                   "dense silu dense elu dense elu(a=2, c=auto) dense expnorm dense");
   assert_canonical("conv1 hermite(007) lap( circular , 3 )", "conv1 hermite(7) lap(3, circular)");
   assert_canonical("avgpool3(normalized, same, stride=2) flatten dense(fixed, b=1e-3)",
                    "avgpool3(stride=2, same, normalized) flatten dense(b=0.001, fixed)");

@@ -39,6 +39,11 @@ def s_exact(m):
     return mp.sqrt(2) / mp.pi * total
 
 
+def asin_exact(z):
+    t = mp.sqrt(z)
+    return (mp.asin(t) / t if t else mp.mpf(1)) / mp.pi
+
+
 def remez(f, weight, degree, low=mp.mpf(0), high=mp.mpf(1), points=600):
     n = degree + 2
     place = lambda angle: low + (high - low) * (1 - mp.cos(angle)) / 2
@@ -123,6 +128,9 @@ def main():
         for d in degrees:
             c, err = remez(f, w, d)
             emit(f"NTK_DUAL_{name}{d}", c, err, 12 if d < 10 else 20)
+    # asin(t) = pi t f(t^2) for t up to sqrt(1/2) and a little more, to a relative error: the angles of other activations
+    c, err = remez(asin_exact, lambda z: 1 / asin_exact(z), 18, mp.mpf(0), mp.mpf("0.5001"))
+    emit("NTK_DUAL_ASIN18", c, err, 20)
     # After the first ReLU m near 1 is rare: exact below 0.6, where a deep network's entries are, at one degree less.
     c, err = remez(p_exact, lambda m: mp.sqrt(m) / (1 + 8 * m**6), 5)
     largest = lambda low, high: max(

@@ -21,7 +21,7 @@ enum { LARGEST_BLOCK = 512, LEAST_BLOCK = 64 };
 typedef struct input_block {
   const ntk_inputs *source;
   int64_t first, count; /* what is there; count 0: nothing */
-  double *rows, *norms;
+  double *rows, *sides;
 } input_block;
 
 typedef struct connected_worker {
@@ -32,7 +32,7 @@ typedef struct connected_worker {
   int streaming; /* the stream exists */
   ntk_cuda_blas *blas;
   ntk_cuda_fc fc;
-  void *layers;
+  void *layers, *duals, *table;
   input_block x, z;
   double *products;
   int strip; /* rows of a block whose sums come back at a time */
@@ -79,7 +79,8 @@ static void free_worker(void *worker) {
   cudaSetDevice(w->device.id);
   if (w->streaming) cudaStreamSynchronize(w->stream); /* nothing may still write to what is freed */
   ntk_cuda_blas_free(w->blas);
-  void *const on_device[] = {w->x.rows, w->x.norms, w->z.rows, w->z.norms, w->products, w->device_sums, w->layers};
+  void *const on_device[] = {w->x.rows,      w->x.sides, w->z.rows, w->z.sides, w->products,
+                             w->device_sums, w->layers,  w->duals,  w->table};
   for (size_t k = 0; k < sizeof on_device / sizeof *on_device; k++) cudaFree(on_device[k]);
   cudaFreeHost(w->sums), cudaFreeHost(w->staging);
   if (w->streaming) cudaStreamDestroy(w->stream);
@@ -89,24 +90,55 @@ static void free_worker(void *worker) {
   free(w);
 }
 
+/* The activations other than ReLUs, with their quadrature's table where one has any. */
+static ntk_status create_duals(connected_worker *w) {
+  const ntk_fc_program *p = &w->shared->plan->fc;
+  const double *table = NULL;
+  const size_t bytes = (size_t)p->dual_count * sizeof *p->duals, table_bytes = NTK_DUAL_TABLE * sizeof *table;
+  if (p->dual_count == 0) return NTK_OK;
+  for (int k = 0; k < p->dual_count; k++)
+    if (p->duals[k].table) table = p->duals[k].table;
+  NTK_TRY(ntk_cuda_memory(&w->duals, bytes, "the network's tables"));
+  if (table) {
+    NTK_TRY(ntk_cuda_memory(&w->table, table_bytes, "the network's tables"));
+    NTK_CUDA_TRY(cudaMemcpyAsync(w->table, table, table_bytes, cudaMemcpyHostToDevice, w->stream),
+                 "the network's tables");
+  }
+  ntk_activation_dual *copy = malloc(bytes);
+  if (!copy) return no_memory();
+  for (int k = 0; k < p->dual_count; k++) {
+    copy[k] = p->duals[k];
+    if (copy[k].table) copy[k].table = w->table;
+  }
+  int error = cudaMemcpyAsync(w->duals, copy, bytes, cudaMemcpyHostToDevice, w->stream);
+  if (!error) error = cudaStreamSynchronize(w->stream);
+  free(copy);
+  NTK_CUDA_TRY(error, "the network's tables");
+  return NTK_OK;
+}
+
 static ntk_status create_program(connected_worker *w) {
   const ntk_fc_program *p = &w->shared->plan->fc;
   const size_t bytes = (size_t)p->layer_count * sizeof *p->layers;
   NTK_TRY(ntk_cuda_memory(&w->layers, bytes, "the network's tables"));
   NTK_CUDA_TRY(cudaMemcpyAsync(w->layers, p->layers, bytes, cudaMemcpyHostToDevice, w->stream), "the network's tables");
+  NTK_TRY(create_duals(w));
   w->fc = (ntk_cuda_fc){.layer_count = p->layer_count,
+                        .dual_count = p->dual_count,
                         .norm_count = p->norm_count,
+                        .side_count = p->side_count,
                         .tap_count = p->tap_count,
                         .layers = w->layers,
+                        .duals = w->duals,
                         .block = block_inputs(w->shared->plan)};
   return NTK_OK;
 }
 
 static ntk_status create_inputs(connected_worker *w, input_block *side) {
-  const size_t block = (size_t)w->fc.block, norms = 2 * (size_t)(w->fc.norm_count + 1);
+  const size_t block = (size_t)w->fc.block, sides = (size_t)w->fc.side_count + 1;
   NTK_TRY(ntk_cuda_memory((void **)&side->rows, block * ntk_plan_input_size(w->shared->plan) * sizeof(double),
                           "the inputs"));
-  return ntk_cuda_memory((void **)&side->norms, block * norms * sizeof(double), "the inputs");
+  return ntk_cuda_memory((void **)&side->sides, block * sides * sizeof(double), "the inputs");
 }
 
 static ntk_status create_values(connected_worker *w) {
@@ -152,7 +184,7 @@ static ntk_status multiply(connected_worker *w, const input_block *x, const inpu
   return ntk_cuda_blas_rows(w->blas, x->rows, z->rows, w->fc.block, length, 1.0 / length, w->products);
 }
 
-/* Brings inputs [first, first + count) to the device, with their norms. */
+/* Brings inputs [first, first + count) to the device, with their sides. */
 static ntk_status enter_inputs(connected_worker *w, input_block *side, int64_t first, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
   const size_t bytes = ntk_plan_input_size(plan) * sizeof(double);
@@ -169,7 +201,7 @@ static ntk_status enter_inputs(connected_worker *w, input_block *side, int64_t f
     NTK_CUDA_TRY(cudaStreamSynchronize(w->stream), "copying inputs to the device");
   }
   NTK_TRY(multiply(w, side, side));
-  NTK_CUDA_TRY(ntk_cuda_fc_norms(&w->fc, w->products, side->norms, w->stream), "starting a kernel");
+  NTK_CUDA_TRY(ntk_cuda_fc_sides(&w->fc, w->products, side->sides, w->stream), "starting a kernel");
   side->first = first, side->count = count;
   return NTK_OK;
 }
@@ -205,7 +237,7 @@ static ntk_status run_block(connected_worker *w, const extent *e) {
   for (int64_t first = 0; first < e->rows; first += w->strip) {
     const int64_t rows = e->rows - first < w->strip ? e->rows - first : w->strip;
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
-    NTK_CUDA_TRY(ntk_cuda_fc_pairs(&w->fc, w->products, w->x.norms, z->norms, (int)first, (int)rows, (int)e->columns,
+    NTK_CUDA_TRY(ntk_cuda_fc_pairs(&w->fc, w->products, w->x.sides, z->sides, (int)first, (int)rows, (int)e->columns,
                                    w->device_sums, w->stream),
                  "starting a kernel");
     const size_t bytes = 2 * (size_t)(rows * e->columns) * (size_t)w->fc.tap_count * sizeof(double);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "host/gram/plan.h"
+#include "host/net/parser.h"
 #include "host/status.h"
 
 typedef struct text_buffer {
@@ -42,6 +43,16 @@ static void describe_affine(text_buffer *out, const ntk_layer *layer) {
   if (layer->has_gamma) append(out, ", gamma %g", layer->gamma);
 }
 
+/* As the network text has it, but the factor. */
+static void describe_activation(text_buffer *out, const ntk_layer *layer) {
+  ntk_layer plain = *layer;
+  char *text = NULL;
+  plain.has_factor = false;
+  out->failed = out->failed || ntk_print_layers(&(ntk_layers){&plain, 1}, &text) != NTK_OK;
+  if (text) append(out, "%-25s c_s = %g", text, layer->factor);
+  free(text);
+}
+
 static void describe_layer(text_buffer *out, const ntk_layer *layer) {
   char name[48];
   switch (layer->kind) {
@@ -55,7 +66,7 @@ static void describe_layer(text_buffer *out, const ntk_layer *layer) {
       append(out, "%-26s", layer->column ? "dense" : "dense (implied)");
       describe_affine(out, layer);
       break;
-    case NTK_LAYER_ACTIVATION: append(out, "%-26sc_s = %g", "relu", layer->factor); break;
+    case NTK_LAYER_ACTIVATION: describe_activation(out, layer); break;
     case NTK_LAYER_FLATTEN: append(out, "%-26s%s", "flatten", "reads the offset-0 plane"); break;
     case NTK_LAYER_GAP: append(out, "%-26s%s", "gap", "reads all planes"); break;
     case NTK_LAYER_LAP:

@@ -5,6 +5,7 @@
 
 #include "host/gram/graph.h"
 #include "host/gram/plan.h"
+#include "host/net/activation.h"
 #include "host/status.h"
 #include "kernels/packing.h"
 
@@ -82,36 +83,56 @@ static ntk_status lower_head(ntk_plan *plan, const ntk_layer *layers, size_t cou
 
 /* ---- fully connected ---- */
 
+/* An activation into the dense layer before it. */
+static ntk_status lower_activation(ntk_plan *plan, const ntk_layer *layer, ntk_fc_layer *fc) {
+  ntk_fc_program *program = &plan->fc;
+  if (layer->activation == NTK_ACT_RELU) {
+    fc->relu = 1, fc->half_c = layer->factor / 2, fc->norm = program->norm_count++;
+  } else {
+    ntk_activation_dual *dual = &plan->fc_duals[program->dual_count];
+    NTK_TRY(ntk_activation_make(layer, dual));
+    fc->dual = program->dual_count++, fc->side = program->side_count;
+    program->side_count += ntk_dual_side_count(dual);
+  }
+  fc->tap = tap_of(plan, program->norm_count + program->dual_count);
+  return NTK_OK;
+}
+
 static ntk_status lower_connected(ntk_plan *plan, const ntk_layer *layers, size_t count,
                                   const ntk_plan_options *options) {
   if (options->pool_count)
     return ntk_fail(NTK_ERROR_ARGUMENT, "a fully connected network has no pooling to vary: leave the lap sizes out");
   size_t body = 0; /* layers up to the last activation; the rest is the head */
-  int activations = 0;
+  int activations = 0, relus = 0, n = 0;
   for (size_t k = 0; k < count; k++) {
     if (layers[k].kind != NTK_LAYER_ACTIVATION) continue;
-    if (layers[k].activation != NTK_ACT_RELU) return not_yet(&layers[k], "is");
-    activations++;
+    activations++, relus += layers[k].activation == NTK_ACT_RELU;
     body = k + 1;
   }
   NTK_TRY(choose_taps(plan, options, activations));
   NTK_TRY(lower_head(plan, layers + body, count - body));
   plan->fc_layers = calloc(body + 1, sizeof *plan->fc_layers);
-  if (!plan->fc_layers) return no_memory();
-  int n = 0, relus = 0;
+  plan->fc_duals = calloc((size_t)(activations - relus) + 1, sizeof *plan->fc_duals);
+  if (!plan->fc_layers || !plan->fc_duals) return no_memory();
+  plan->fc.side_count = 2 * relus;
   for (size_t k = 0; k < body; k++) {
     ntk_fc_layer *fc = &plan->fc_layers[n];
     if (layers[k].kind == NTK_LAYER_ACTIVATION) {
-      fc[-1].relu = 1, fc[-1].half_c = layers[k].factor / 2, fc[-1].norm = relus++, fc[-1].tap = tap_of(plan, relus);
+      NTK_TRY(lower_activation(plan, &layers[k], &fc[-1]));
       continue;
     }
-    *fc = (ntk_fc_layer){
-        layers[k].weight_std * layers[k].weight_std, ntk_bias_variance(&layers[k], 1), !layers[k].fixed, 0, 0, -1, -1};
+    *fc = (ntk_fc_layer){.w2 = layers[k].weight_std * layers[k].weight_std,
+                         .b2 = ntk_bias_variance(&layers[k], 1),
+                         .trained = !layers[k].fixed,
+                         .norm = -1,
+                         .dual = -1,
+                         .tap = -1};
     n++;
   }
-  if (activations == 0) plan->fc_layers[n++] = (ntk_fc_layer){1, 0, 0, 0, 0, -1, 0}; /* linear: read the products */
-  plan->fc =
-      (ntk_fc_program){n, plan->fc_layers, relus, plan->program.tap_count, (plan->kernels & NTK_KERNEL_NTK) != 0};
+  if (activations == 0) /* linear: read the products */
+    plan->fc_layers[n++] = (ntk_fc_layer){.w2 = 1, .norm = -1, .dual = -1, .tap = 0};
+  plan->fc.layer_count = n, plan->fc.layers = plan->fc_layers, plan->fc.duals = plan->fc_duals;
+  plan->fc.want_ntk = (plan->kernels & NTK_KERNEL_NTK) != 0;
   for (int k = 0; k < plan->program.tap_count; k++) plan->tap_factor[k] = 1;
   plan->program.pool_count = 1;
   plan->pool_factor = calloc(1, sizeof *plan->pool_factor);

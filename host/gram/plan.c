@@ -85,7 +85,8 @@ void *ntk_plan_own(ntk_plan *plan, size_t count, size_t size) {
 void ntk_plan_free(ntk_plan *plan) {
   if (!plan) return;
   free(plan->text), free(plan->preset), free(plan->description);
-  free(plan->fc_layers), free(plan->layers), free(plan->pools), free(plan->tiles), free(plan->weights);
+  free(plan->fc_layers), free(plan->fc_duals), free(plan->layers), free(plan->pools), free(plan->tiles),
+      free(plan->weights);
   free(plan->tap_factor), free(plan->tap_depth), free(plan->pool_factor), free(plan->pool_size);
   free(plan->head), free(plan->outputs), free(plan->names);
   for (size_t k = 0; k < plan->owned_count; k++) free(plan->owned[k]);
@@ -110,7 +111,7 @@ ntk_cost ntk_plan_cost(const ntk_plan *plan) {
   ntk_cost cost = {plan->planes, plan->entries, plan->activation_layers, plan->entry_layers, 0, 0};
   if (plan->connected) {
     cost.bytes_per_pair = (int64_t)(sizeof(double) * (1 + 2 * (size_t)plan->fc.tap_count));
-    cost.bytes_per_image = (int64_t)sizeof(double) * (2 * plan->fc.norm_count) +
+    cost.bytes_per_image = (int64_t)sizeof(double) * plan->fc.side_count +
                            (int64_t)sizeof(double) * plan->shape.channels *
                                (plan->shape.height ? plan->shape.height * plan->shape.width : 1);
   } else {

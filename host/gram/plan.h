@@ -25,6 +25,7 @@ struct ntk_plan {
   bool connected; /* fully connected: `fc`, else the plane `program` */
   ntk_fc_program fc;
   ntk_fc_layer *fc_layers;
+  ntk_activation_dual *fc_duals;
   ntk_program program;
   ntk_program_layer *layers;
   ntk_program_pool *pools;

@@ -21,7 +21,7 @@ typedef struct image_side {
   char *images;         /* plane engine: count x bytes */
   size_t bytes;         /* of an image */
   double *rows;         /* fully connected: inputs padded to GEMM_BLOCK rows */
-  double *norms;        /* fully connected: [2 norm_count][stride] */
+  double *sides;        /* fully connected: [side_count][stride] (kernels/fc.h) */
 } image_side;
 
 /* A prepared image of the float64 second opinion. */
@@ -40,6 +40,7 @@ typedef struct cpu_worker {
   double *sums, *one;
   double **values;
   double *fc_products, *fc_s, *fc_t;
+  double *fc_sides; /* of one row */
   /* float64 second opinion, allocated when first needed */
   exact_image exact_x[BLOCK], exact_z[BLOCK];
   void *exact_scratch, *exact_products;
@@ -72,7 +73,7 @@ static uint64_t worker_bytes(const ntk_plan *plan, const ntk_backend *backend, i
   uint64_t t = (uint64_t)tile, stride = (uint64_t)padded(tile), input = ntk_plan_input_size(plan);
   uint64_t bytes = t * t * plan->output_count * sizeof(double) + input * sizeof(double);
   if (plan->connected)
-    return bytes + 2 * stride * (input + 2 * (uint64_t)plan->fc.norm_count) * sizeof(double) +
+    return bytes + 2 * stride * (input + (uint64_t)plan->fc.side_count) * sizeof(double) +
            GEMM_BLOCK * stride * sizeof(double) + 2 * stride * (uint64_t)plan->program.tap_count * sizeof(double);
   const ntk_plane_ops *ops = plane_ops(plan, backend);
   const uint64_t block = (uint64_t)block_images(tile);
@@ -107,8 +108,8 @@ static bool create_side(cpu_worker *w, image_side *side, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
   if (plan->connected) {
     side->rows = take((size_t)w->stride * ntk_plan_input_size(plan) * sizeof(double));
-    side->norms = take((size_t)w->stride * 2 * (size_t)(plan->fc.norm_count + 1) * sizeof(double));
-    return side->rows && side->norms;
+    side->sides = take((size_t)w->stride * (size_t)(plan->fc.side_count + 1) * sizeof(double));
+    return side->rows && side->sides;
   }
   side->bytes = plane_ops(plan, w->shared->backend)->image_bytes(&plan->program);
   side->images = take_raw((size_t)count * side->bytes);
@@ -120,9 +121,9 @@ static void free_worker(void *worker) {
   if (!w) return;
   if (w->values)
     for (size_t k = 0; k < w->shared->plan->output_count; k++) free(w->values[k]);
-  free(w->x.images), free(w->x.rows), free(w->x.norms), free(w->z.images), free(w->z.rows), free(w->z.norms);
+  free(w->x.images), free(w->x.rows), free(w->x.sides), free(w->z.images), free(w->z.rows), free(w->z.sides);
   free(w->pixels), free(w->scratch), free(w->products), free(w->sums), free(w->one), free(w->values);
-  free(w->fc_products), free(w->fc_s), free(w->fc_t);
+  free(w->fc_products), free(w->fc_s), free(w->fc_t), free(w->fc_sides);
   for (int k = 0; k < BLOCK; k++) free(w->exact_x[k].image), free(w->exact_z[k].image);
   free(w->exact_scratch), free(w->exact_products);
   free(w);
@@ -147,6 +148,7 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
   if (plan->connected) {
     size_t taps = (size_t)plan->program.tap_count;
     ok = ok && (w->fc_products = take((size_t)w->stride * GEMM_BLOCK * sizeof(double))) != NULL;
+    ok = ok && (w->fc_sides = take((size_t)(plan->fc.side_count + 1) * sizeof(double))) != NULL;
     ok = ok && (w->fc_s = take((size_t)w->stride * taps * sizeof(double))) != NULL;
     ok = ok && (w->fc_t = take((size_t)w->stride * taps * sizeof(double))) != NULL;
   } else {
@@ -296,8 +298,37 @@ static void gemm_block(const double *x, const double *z, int d, double *out, int
               (int)stride);
 }
 
+/* q: the variances of all rows of a side from before to after a layer; what pairs need of them goes into the sides. */
+static ntk_status prepare_layer(cpu_worker *w, image_side *side, const ntk_fc_layer *layer, int64_t first,
+                                int64_t count, double *q) {
+  const ntk_fc_program *fc = &w->shared->plan->fc;
+  for (int64_t k = 0; k < w->stride; k++) {
+    q[k] = layer->w2 * q[k] + layer->b2;
+    if (!layer->relu) continue;
+    double n = sqrt(q[k]);
+    side->sides[layer->norm * w->stride + k] = n;
+    side->sides[(fc->norm_count + layer->norm) * w->stride + k] = n > 0 ? 1 / n : 0;
+    q[k] *= layer->half_c;
+  }
+  if (layer->dual < 0) return NTK_OK;
+  const ntk_activation_dual *dual = &fc->duals[layer->dual];
+  const size_t stride = (size_t)w->stride;
+  double *sides = side->sides + (size_t)layer->side * stride;
+  for (int64_t k = 0; k < w->stride; k++) {
+    if (k < count && !(q[k] <= NTK_DUAL_LARGEST_VARIANCE))
+      return ntk_fail(NTK_ERROR_DATA,
+                      "the variance of input %lld is not finite or above %g before an activation: scale "
+                      "the data or the weights",
+                      (long long)(first + k), NTK_DUAL_LARGEST_VARIANCE);
+    ntk_dual_side(dual, q[k], sides + k, stride);
+  }
+  w->shared->backend->dual_row(dual, stride, stride, sides, 1, sides, q, NULL);
+  return NTK_OK;
+}
+
 static ntk_status prepare_rows(cpu_worker *w, image_side *side, int64_t first, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
+  double *q = w->fc_s;
   size_t d = ntk_plan_input_size(plan);
   if (side->count == count && side->first == first) return NTK_OK;
   side->count = 0;
@@ -307,17 +338,9 @@ static ntk_status prepare_rows(cpu_worker *w, image_side *side, int64_t first, i
     /* by the very GEMM that makes the products, so that an input and its copy have rho = 1 to the last bit */
     if (k % GEMM_BLOCK == 0)
       gemm_block(side->rows + k * (int64_t)d, side->rows + k * (int64_t)d, (int)d, w->fc_products, w->stride);
-    double q = w->fc_products[(k % GEMM_BLOCK) * w->stride + k % GEMM_BLOCK];
-    for (int l = 0; l < plan->fc.layer_count; l++) {
-      const ntk_fc_layer *layer = &plan->fc.layers[l];
-      q = layer->w2 * q + layer->b2;
-      if (!layer->relu) continue;
-      double n = sqrt(q);
-      side->norms[layer->norm * w->stride + k] = n;
-      side->norms[(plan->fc.norm_count + layer->norm) * w->stride + k] = n > 0 ? 1 / n : 0;
-      q *= layer->half_c;
-    }
+    q[k] = w->fc_products[(k % GEMM_BLOCK) * w->stride + k % GEMM_BLOCK];
   }
+  for (int l = 0; l < plan->fc.layer_count; l++) NTK_TRY(prepare_layer(w, side, &plan->fc.layers[l], first, count, q));
   side->first = first, side->count = count;
   return NTK_OK;
 }
@@ -331,15 +354,14 @@ static void block_products(cpu_worker *w, int64_t ib, int64_t columns) {
 
 static ntk_status connected_tile(cpu_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool diagonal) {
   const ntk_plan *plan = w->shared->plan;
-  size_t stride = (size_t)w->stride, norms = 2 * (size_t)plan->fc.norm_count, taps = (size_t)plan->program.tap_count;
+  size_t stride = (size_t)w->stride, taps = (size_t)plan->program.tap_count;
   NTK_TRY(prepare_rows(w, &w->x, i0, rows));
   NTK_TRY(prepare_rows(w, &w->z, j0, columns));
-  double x_norms[norms + 1];
   for (int64_t i = 0; i < rows; i++) {
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
     if (i % GEMM_BLOCK == 0) block_products(w, i, columns);
-    for (size_t l = 0; l < norms; l++) x_norms[l] = w->x.norms[l * stride + (size_t)i];
-    w->shared->backend->fc_row(&plan->fc, w->fc_products + (i % GEMM_BLOCK) * (int64_t)stride, x_norms, w->z.norms,
+    for (int l = 0; l < plan->fc.side_count; l++) w->fc_sides[l] = w->x.sides[(size_t)l * stride + (size_t)i];
+    w->shared->backend->fc_row(&plan->fc, w->fc_products + (i % GEMM_BLOCK) * (int64_t)stride, w->fc_sides, w->z.sides,
                                stride, (size_t)columns, w->fc_s, w->fc_t);
     for (int64_t j = diagonal ? i : 0; j < (diagonal ? i + 1 : columns); j++) {
       for (size_t t = 0; t < taps; t++)

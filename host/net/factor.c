@@ -1,6 +1,8 @@
-/* c=auto: 1/E[s(u)^2] for u ~ N(0,1), from the closed forms of the dual activations at p = q = c = 1. */
+/* c=auto: 1/E[s(u)^2] for u ~ N(0,1), from the closed forms of the dual activations at p = q = c = 1 where there are.
+ */
 #include <math.h>
 
+#include "host/net/activation.h"
 #include "host/net/parser.h"
 
 static double mean_square(const ntk_layer *layer) {
@@ -27,9 +29,19 @@ static double mean_square(const ntk_layer *layer) {
     case NTK_ACT_ABS:
     case NTK_ACT_RBF:
     case NTK_ACT_SIGN:
+    case NTK_ACT_EXPNORM:
     case NTK_ACT_HERMITE: return 1;
+    case NTK_ACT_SERIES: {
+      double sum = 0;
+      for (int k = 0; k < layer->param_count; k++) sum += p[k] * p[k];
+      return sum;
+    }
+    default: break;
   }
-  return NAN;
+  ntk_activation_dual dual; /* numerically */
+  if (ntk_activation_make(layer, &dual) != NTK_OK) return NAN;
+  dual.factor = 1;
+  return ntk_dual_self(&dual, 1);
 }
 
 double ntk_auto_factor(const ntk_layer *layer) {

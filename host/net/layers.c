@@ -38,6 +38,9 @@ static const ntk_option_spec wave_options[] = {NUMBER("a", NTK_OPTION_PARAM0, NT
 static const ntk_option_spec rbf_options[] = {NUMBER("gamma", NTK_OPTION_PARAM0, NTK_TYPE_POSITIVE), FACTOR};
 static const ntk_option_spec exp_options[] = {NUMBER("b", NTK_OPTION_PARAM0, NTK_TYPE_REAL), FACTOR};
 static const ntk_option_spec degree_options[] = {INTEGER(NULL, NTK_OPTION_DEGREE, 0, 100), FACTOR};
+static const ntk_option_spec elu_options[] = {NUMBER("a", NTK_OPTION_PARAM0, NTK_TYPE_REAL), FACTOR};
+static const ntk_option_spec expnorm_options[] = {NUMBER("g", NTK_OPTION_PARAM0, NTK_TYPE_NOT_NEGATIVE), FACTOR};
+static const ntk_option_spec series_options[] = {NUMBER(NULL, NTK_OPTION_LIST, NTK_TYPE_REAL), FACTOR};
 static const ntk_option_spec pool_options[] = {
     INTEGER("stride", NTK_OPTION_STRIDE, 1, 10000),
     FLAG("valid", NTK_OPTION_VALID),
@@ -71,6 +74,15 @@ static const ntk_layer_spec specs[] = {
     ACTIVATION("sign", NTK_ACT_SIGN, plain_options, 0, 0, 0, "sign"),
     ACTIVATION("hermite", NTK_ACT_HERMITE, degree_options, 0, 0, 0, "hermite(2)"),
     ACTIVATION("monomial", NTK_ACT_MONOMIAL, degree_options, 0, 0, 0, "monomial(2)"),
+    ACTIVATION("tanh", NTK_ACT_TANH, plain_options, 0, 0, 0, "tanh"),
+    ACTIVATION("sigmoid", NTK_ACT_SIGMOID, plain_options, 0, 0, 0, "sigmoid"),
+    ACTIVATION("silu", NTK_ACT_SILU, plain_options, 0, 0, 0, "silu"),
+    ACTIVATION("swish", NTK_ACT_SILU, plain_options, 0, 0, 0, "silu"), /* another name: prints as the first */
+    ACTIVATION("softplus", NTK_ACT_SOFTPLUS, plain_options, 0, 0, 0, "softplus"),
+    ACTIVATION("elu", NTK_ACT_ELU, elu_options, 1, 0, 0, "elu"),
+    ACTIVATION("selu", NTK_ACT_SELU, plain_options, 0, 0, 0, "selu"),
+    ACTIVATION("series", NTK_ACT_SERIES, series_options, 0, 0, 0, "series(0, 1, 0.5)"),
+    ACTIVATION("expnorm", NTK_ACT_EXPNORM, expnorm_options, 1, 0, 0, "expnorm"),
     LAYER("avgpool", NTK_LAYER_AVGPOOL, NTK_SUFFIX_WINDOW, pool_options, "avgpool2"),
     BARE("sum", NTK_LAYER_SUM, "sum(id | relu conv3)"),
     BARE("flatten", NTK_LAYER_FLATTEN, "flatten"),
@@ -110,7 +122,7 @@ ntk_layer ntk_default_layer(const ntk_layer_spec *spec) {
     case NTK_LAYER_AVGPOOL: layer.padding = NTK_PAD_VALID; break; /* the stride is the window: set when that is known */
     case NTK_LAYER_ACTIVATION:
       layer.activation = spec->activation;
-      memcpy(layer.params, spec->params, sizeof layer.params);
+      memcpy(layer.params, spec->params, sizeof spec->params);
       layer.factor = ntk_default_factor(spec->activation);
       break;
     default: break;
@@ -131,6 +143,7 @@ double *ntk_option_field(ntk_layer *layer, const ntk_option_spec *option, int **
     case NTK_OPTION_DEGREE: return &layer->params[0];
     case NTK_OPTION_PARAM1: return &layer->params[1];
     case NTK_OPTION_PARAM2: return &layer->params[2];
+    case NTK_OPTION_LIST: return &layer->params[layer->param_count];
     default: return NULL;
   }
 }

@@ -33,8 +33,18 @@ typedef enum ntk_activation {
   NTK_ACT_EXP,
   NTK_ACT_SIGN,
   NTK_ACT_HERMITE,
-  NTK_ACT_MONOMIAL
+  NTK_ACT_MONOMIAL,
+  NTK_ACT_TANH,
+  NTK_ACT_SIGMOID,
+  NTK_ACT_SILU,
+  NTK_ACT_SOFTPLUS,
+  NTK_ACT_ELU,
+  NTK_ACT_SELU,
+  NTK_ACT_SERIES,
+  NTK_ACT_EXPNORM
 } ntk_activation;
+
+enum { NTK_PARAM_LIMIT = 16 }; /* parameters of an activation */
 
 typedef struct ntk_layer ntk_layer;
 
@@ -66,7 +76,10 @@ struct ntk_layer {
 
   /* activation */
   ntk_activation activation;
-  double params[3];   /* leaky(a): a; abrelu(a,b): a,b; sin/cos: a,b,phase; rbf: gamma; exp: b; hermite/monomial: k */
+  /* leaky(a), elu(a=): a; abrelu(a,b): a,b; sin/cos: a,b,phase; rbf: gamma; exp: b; hermite/monomial: k; expnorm: g;
+   * series: its coefficients, zeros behind them */
+  double params[NTK_PARAM_LIMIT];
+  int param_count;    /* series: how many were given, zeros at the end left out; others: 0 */
   bool has_factor;    /* c= given */
   bool factor_auto;   /* c=auto */
   double factor;      /* c, the factor on E[s s]; relu: 2 unless given, all others 1 */

@@ -181,12 +181,19 @@ static ntk_status read_option(option_reader *reader, ntk_layer *layer) {
     return ntk_parse_error(parser, parser->at, "an option of '%s' should stand here, not '%s'", reader->name,
                            ntk_quote(quote, &c, 1));
   size_t wanted = values_wanted(reader->spec);
+  snprintf(what, sizeof what, "the value of '%s'", reader->name);
+  if (wanted > 0 && reader->spec->options[0].target == NTK_OPTION_LIST) {
+    if (layer->param_count == NTK_PARAM_LIMIT)
+      return ntk_parse_error(parser, parser->at, "'%s' takes at most %d values", reader->name, NTK_PARAM_LIMIT);
+    NTK_TRY(read_value(reader, &reader->spec->options[0], what, layer));
+    layer->param_count++, reader->values = wanted;
+    return NTK_OK;
+  }
   if (reader->values >= wanted)
     return ntk_parse_error(parser, parser->at, "'%s' takes %s without a key", reader->name,
                            wanted == 0   ? "no value"
                            : wanted == 1 ? "only one value"
                                          : "only two values");
-  snprintf(what, sizeof what, "the value of '%s'", reader->name);
   return read_value(reader, &reader->spec->options[reader->values++], what, layer);
 }
 
@@ -218,6 +225,7 @@ static ntk_status settle(option_reader *reader, ntk_layer *layer) {
   layer->has_bias = layer->bias_std > 0;
   layer->has_gamma = layer->gamma > 0;
   if (layer->kind != NTK_LAYER_ACTIVATION) return NTK_OK;
+  while (layer->param_count > 1 && layer->params[layer->param_count - 1] == 0) layer->param_count--;
   if (layer->factor_auto) layer->factor = ntk_auto_factor(layer);
   if (!isfinite(layer->factor))
     return ntk_parse_error(reader->parser, reader->factor_at,

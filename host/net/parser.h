@@ -53,6 +53,7 @@ typedef enum ntk_option_target {
   NTK_OPTION_PARAM1,
   NTK_OPTION_PARAM2,
   NTK_OPTION_DEGREE, /* params[0], a whole number */
+  NTK_OPTION_LIST,   /* params, one value or more */
   NTK_OPTION_FACTOR
 } ntk_option_target;
 

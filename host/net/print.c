@@ -64,7 +64,8 @@ static bool is_default(const ntk_layer *layer, const ntk_layer *standard, const 
     case NTK_OPTION_PARAM2: return option->name && layer->params[2] == standard->params[2];
     case NTK_OPTION_FACTOR: return !layer->has_factor;
     case NTK_OPTION_POOL:
-    case NTK_OPTION_DEGREE: return false;
+    case NTK_OPTION_DEGREE:
+    case NTK_OPTION_LIST: return false;
   }
   return false;
 }
@@ -84,6 +85,17 @@ static void print_value(char value[NTK_NUMBER_SIZE], const ntk_layer *layer, con
   }
 }
 
+/* a0, a1, ... of a series. */
+static ntk_status print_params(printer *out, const ntk_layer *layer) {
+  char value[NTK_NUMBER_SIZE];
+  for (int k = 0; k < layer->param_count; k++) {
+    if (k > 0) NTK_TRY(put(out, ", "));
+    ntk_print_number(value, layer->params[k]);
+    NTK_TRY(put(out, value));
+  }
+  return NTK_OK;
+}
+
 static ntk_status print_simple(printer *out, const ntk_layer *layer) {
   const ntk_layer_spec *spec = ntk_spec_of(layer);
   char name[NTK_LAYER_NAME_SIZE], value[NTK_NUMBER_SIZE];
@@ -99,6 +111,10 @@ static ntk_status print_simple(printer *out, const ntk_layer *layer) {
     open = true;
     if (option->name) NTK_TRY(put(out, option->name));
     if (option->name && option->type != NTK_TYPE_FLAG) NTK_TRY(put(out, "="));
+    if (option->target == NTK_OPTION_LIST) {
+      NTK_TRY(print_params(out, layer));
+      continue;
+    }
     print_value(value, layer, option);
     NTK_TRY(put(out, value));
   }

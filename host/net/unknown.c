@@ -29,7 +29,7 @@ size_t ntk_edit_distance(const char *a, size_t a_length, const char *b, size_t b
 static bool is_close(size_t distance, size_t length) { return distance <= 1 + length / 4 && distance < length; }
 
 #define NO_NORM "a normalisation layer has no exact kernel, because its statistics couple all units"
-#define NO_DUAL "this activation has no closed-form kernel"
+#define NO_DUAL "this activation's kernel is not computed here"
 
 /* Layers of finite networks, in lower case and without the digits at the end. */
 static const struct {
@@ -49,14 +49,9 @@ static const struct {
      NULL},
     {"dropout", "dropout has no exact kernel: it is noise of the training; leave it out", NULL},
     {"attention", "attention has no exact kernel here", NULL},
-    {"tanh", NO_DUAL, "erf"},
-    {"sigmoid", NO_DUAL, "erf"},
-    {"softplus", NO_DUAL, "relu"},
-    {"elu", NO_DUAL, "leaky"},
-    {"selu", NO_DUAL, "leaky"},
-    {"silu", NO_DUAL, "gelu"},
-    {"swish", NO_DUAL, "gelu"},
-    {"mish", NO_DUAL, "gelu"},
+    {"mish", NO_DUAL, "silu"},
+    {"hardtanh", NO_DUAL, "erf"},
+    {"logistic", NULL, "sigmoid"},
     {"leakyrelu", NULL, "leaky"},
     {"leaky_relu", NULL, "leaky"},
     {"lrelu", NULL, "leaky"},

@@ -2,10 +2,14 @@
 #include "kernels/cuda/fc_cuda.h"
 
 #include "kernels/cuda/lanes.cuh"
+#include "kernels/lanes_one.h"
+/* which use them */
+#include "kernels/dual_row.h"
+#include "kernels/dual_side.h"
 
 enum { FC_THREADS = 128 };
 
-__global__ void __launch_bounds__(FC_THREADS) fc_norms(ntk_cuda_fc p, const double *products, double *norms) {
+__global__ void __launch_bounds__(FC_THREADS) fc_sides(ntk_cuda_fc p, const double *products, double *sides) {
   const int i = (int)(blockIdx.x * FC_THREADS + threadIdx.x);
   if (i >= p.block) return;
   /* of the very product that makes the pairs', so that an input and its copy have rho = 1 to the last bit */
@@ -13,11 +17,17 @@ __global__ void __launch_bounds__(FC_THREADS) fc_norms(ntk_cuda_fc p, const doub
   for (int l = 0; l < p.layer_count; l++) {
     const ntk_fc_layer layer = p.layers[l];
     q = fma(layer.w2, q, layer.b2);
-    if (!layer.relu) continue;
-    const double n = sqrt(q);
-    norms[(size_t)layer.norm * p.block + i] = n;
-    norms[(size_t)(p.norm_count + layer.norm) * p.block + i] = n > 0 ? 1 / n : 0;
-    q *= layer.half_c;
+    if (layer.relu) {
+      const double n = sqrt(q);
+      sides[(size_t)layer.norm * p.block + i] = n;
+      sides[(size_t)(p.norm_count + layer.norm) * p.block + i] = n > 0 ? 1 / n : 0;
+      q *= layer.half_c;
+    } else if (layer.dual >= 0) {
+      double *const side = sides + (size_t)layer.side * p.block + i, unused = 0;
+      const ntk_dual_sides at = {side, side, (size_t)p.block, (size_t)p.block, 0};
+      ntk_dual_fill_side(&p.duals[layer.dual], q, side, (size_t)p.block);
+      ntk_dual_vector(&p.duals[layer.dual], &at, &q, &unused);
+    }
   }
 }
 
@@ -34,8 +44,10 @@ INLINE void through_relu(const ntk_fc_layer &layer, double n_x, double n_z, doub
   *s = fma(d * q, poly[0], *s > 0 ? *s : 0) * layer.half_c;
 }
 
-__global__ void __launch_bounds__(FC_THREADS) fc_pairs(ntk_cuda_fc p, const double *products, const double *x_norms,
-                                                       const double *z_norms, int first, int columns, double *sums) {
+/* duals: 1 where there are other activations than ReLUs; without them the kernel is small. */
+template <int duals>
+__global__ void __launch_bounds__(FC_THREADS) fc_pairs(ntk_cuda_fc p, const double *products, const double *x_sides,
+                                                       const double *z_sides, int first, int columns, double *sums) {
   const int i = first + (int)blockIdx.y, j = (int)(blockIdx.x * FC_THREADS + threadIdx.x);
   if (j >= columns) return;
   const size_t block = (size_t)p.block;
@@ -48,20 +60,27 @@ __global__ void __launch_bounds__(FC_THREADS) fc_pairs(ntk_cuda_fc p, const doub
     if (layer.trained) t += s;
     if (layer.relu) {
       const size_t at = layer.norm * block, reciprocal = (p.norm_count + layer.norm) * block;
-      through_relu(layer, x_norms[at + i], z_norms[at + j], x_norms[reciprocal + i], z_norms[reciprocal + j], &s, &t);
+      through_relu(layer, x_sides[at + i], z_sides[at + j], x_sides[reciprocal + i], z_sides[reciprocal + j], &s, &t);
+    } else if (duals && layer.dual >= 0) {
+      const size_t side = layer.side * block;
+      const ntk_dual_sides at = {x_sides + side + i, z_sides + side + j, block, block, 0};
+      ntk_dual_vector(&p.duals[layer.dual], &at, &s, &t);
     }
     if (layer.tap >= 0) to[layer.tap] = make_double2(t, s);
   }
 }
 
-int ntk_cuda_fc_norms(const ntk_cuda_fc *fc, const double *products, double *norms, cudaStream_t stream) {
-  NTK_LAUNCH(fc_norms, (fc->block + FC_THREADS - 1) / FC_THREADS, FC_THREADS, 0, stream, *fc, products, norms);
+int ntk_cuda_fc_sides(const ntk_cuda_fc *fc, const double *products, double *sides, cudaStream_t stream) {
+  NTK_LAUNCH(fc_sides, (fc->block + FC_THREADS - 1) / FC_THREADS, FC_THREADS, 0, stream, *fc, products, sides);
   return cudaGetLastError();
 }
 
-int ntk_cuda_fc_pairs(const ntk_cuda_fc *fc, const double *products, const double *x_norms, const double *z_norms,
+int ntk_cuda_fc_pairs(const ntk_cuda_fc *fc, const double *products, const double *x_sides, const double *z_sides,
                       int first, int rows, int columns, double *sums, cudaStream_t stream) {
   const dim3 grid((unsigned)(columns + FC_THREADS - 1) / FC_THREADS, (unsigned)rows);
-  NTK_LAUNCH(fc_pairs, grid, FC_THREADS, 0, stream, *fc, products, x_norms, z_norms, first, columns, sums);
+  if (fc->dual_count > 0)
+    NTK_LAUNCH(fc_pairs<1>, grid, FC_THREADS, 0, stream, *fc, products, x_sides, z_sides, first, columns, sums);
+  else
+    NTK_LAUNCH(fc_pairs<0>, grid, FC_THREADS, 0, stream, *fc, products, x_sides, z_sides, first, columns, sums);
   return cudaGetLastError();
 }

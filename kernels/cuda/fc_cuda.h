@@ -15,17 +15,18 @@ extern "C" {
 #endif
 
 typedef struct ntk_cuda_fc {
-  int layer_count, norm_count, tap_count;
+  int layer_count, dual_count, norm_count, side_count, tap_count;
   const ntk_fc_layer *layers;
-  int block; /* inputs of a block: products are block x block, norms [2 norm_count][block] as in fc.h */
+  const ntk_activation_dual *duals;
+  int block; /* inputs of a block: products are block x block, sides [side_count][block] as in fc.h */
 } ntk_cuda_fc;
 
-/* Norms of a block of inputs from its products with itself. */
-int ntk_cuda_fc_norms(const ntk_cuda_fc *fc, const double *products, double *norms, cudaStream_t stream);
+/* Sides of a block of inputs from its products with itself. */
+int ntk_cuda_fc_sides(const ntk_cuda_fc *fc, const double *products, double *sides, cudaStream_t stream);
 
 /* sums[i - first][j][tap] = (NTK, NNGP) after every tap, for inputs first <= i < first + rows of the one block and
  * j < columns of the other. */
-int ntk_cuda_fc_pairs(const ntk_cuda_fc *fc, const double *products, const double *x_norms, const double *z_norms,
+int ntk_cuda_fc_pairs(const ntk_cuda_fc *fc, const double *products, const double *x_sides, const double *z_sides,
                       int first, int rows, int columns, double *sums, cudaStream_t stream);
 
 #ifdef __cplusplus
