@@ -17,11 +17,12 @@ static json_t *describe_data(const ntk_dataset *data) {
 char *ntk_manifest_write(const ntk_plan *plan, size_t index, const char *isa, const ntk_dataset *rows,
                          const ntk_dataset *columns) {
   ntk_output output = ntk_plan_output(plan, index);
-  json_t *identity = json_pack(
-      "{s:s, s:s?, s:f, s:s, s:i, s:i, s:s, s:s, s:o, s:o}", "network", ntk_plan_network_text(plan), "preset",
-      ntk_plan_preset(plan), "scale", ntk_plan_scale(plan), "kernel", output.kernel == NTK_KERNEL_NTK ? "ntk" : "nngp",
-      "depth", output.depth, "pool", output.pool, "precision", ntk_plan_precision(plan) == NTK_F64 ? "f64" : "f32",
-      "isa", isa, "rows", describe_data(rows), "columns", describe_data(columns));
+  json_t *identity =
+      json_pack("{s:s, s:s?, s:f, s:s, s:i, s:i, s:b, s:s, s:s, s:o, s:o}", "network", ntk_plan_network_text(plan),
+                "preset", ntk_plan_preset(plan), "scale", ntk_plan_scale(plan), "kernel",
+                output.kernel == NTK_KERNEL_NTK ? "ntk" : "nngp", "depth", output.depth, "pool", output.pool, "flip",
+                output.flip, "precision", ntk_plan_precision(plan) == NTK_F64 ? "f64" : "f32", "isa", isa, "rows",
+                describe_data(rows), "columns", describe_data(columns));
   json_t *root = identity ? json_pack("{s:o, s:s, s:s, s:s, s:s, s:s?}", "identity", identity, "written_by",
                                       "libntk " NTK_VERSION_STRING, "normalisation",
                                       ntk_plan_preset(plan) ? "published convention of the preset (generic times scale)"
@@ -64,6 +65,7 @@ static ntk_status rebuild_plan(const json_t *identity, ntk_shape shape, ntk_plan
   int depth = (int)json_integer_value(json_object_get(identity, "depth"));
   int pool = (int)json_integer_value(json_object_get(identity, "pool"));
   ntk_plan_options options = {.precision = NTK_F64};
+  if (json_is_true(json_object_get(identity, "flip"))) options.flip = NTK_FLIP_AVERAGE;
   options.kernels = strcmp(text_of(identity, "kernel"), "nngp") == 0 ? NTK_KERNEL_NNGP : NTK_KERNEL_NTK;
   ntk_network *network = NULL;
   NTK_TRY(ntk_network_parse(*preset ? preset : text_of(identity, "network"), &network));

@@ -34,7 +34,8 @@ typedef struct ntk_gram_report {
   int64_t pairs;            /**< Pairs of the whole matrix (the triangle of a symmetric one). */
   int64_t pairs_computed;   /**< Pairs computed by this run. */
   int64_t pairs_resumed;    /**< Pairs found finished. */
-  int64_t pairs_recomputed; /**< Pairs recomputed in float64 because float32 could not resolve them. */
+  int64_t pairs_recomputed; /**< Pairs recomputed in float64 because float32 could not resolve them; with a flip K(x,z)
+                                 and K(Fx,z) count apart. */
   double seconds;           /**< Wall time of this run. */
   double entry_layers_per_second;
   int64_t tile;             /**< Tile size used. */

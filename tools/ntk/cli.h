@@ -146,8 +146,10 @@ typedef struct cli_model {
   int kernel; /* CLI_KERNEL_BY_NAME: what the network's name promises, the NTK for a text */
   int precision;
   cli_list depths, pools; /* empty: as written */
+  int flip;               /* ntk_flip */
 } cli_model;
 
+#define CLI_FLIP_CHOICES "plain|average|both"
 enum { CLI_KERNEL_BY_NAME = -1 };
 
 extern const cli_option cli_compute_options[];

@@ -137,6 +137,7 @@ static void describe_output(const evaluation *e, size_t k, cli_json *json) {
   cli_json_text(json, "kernel", output.kernel == NTK_KERNEL_NNGP ? "nngp" : "ntk");
   cli_json_integer(json, "depth", output.depth);
   cli_json_integer(json, "pool", output.pool);
+  cli_json_bool(json, "flip", output.flip);
   cli_solve_json(json, &o->result);
   cli_json_real(json, "seconds", o->result.seconds);
   cli_json_text(json, "train_kernel", o->train_kernel);
@@ -290,8 +291,8 @@ static const cli_option output_options[] = {
     {"out", "DIR", CLI_TEXT, offsetof(settings, out), 0, 0, false,
      "folder for train.npy, test.npy (test x train), test-diagonal.npy and report.json; ntk-out (default)"},
     {"resume", NULL, CLI_FLAG, offsetof(settings, resume), 0, 0, false,
-     "keep the finished tiles in DIR; only what is missing is computed. Refused for another network, data or "
-     "precision"},
+     "keep the finished tiles in DIR; only what is missing is computed. Refused for another network, flip, data "
+     "or precision"},
     {"overwrite", NULL, CLI_FLAG, offsetof(settings, overwrite), 0, 0, false, "replace the matrices in DIR"},
     {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false,
      "print one JSON object (accuracy in 0..1, ridge, seconds, outputs, ...) and nothing else on stdout"},
