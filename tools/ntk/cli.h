@@ -229,6 +229,15 @@ int cli_solve_run(ntk_context *context, const cli_solve *solve, const cli_solve_
 /* The numbers of a result that reports show. */
 void cli_solve_json(cli_json *json, const ntk_regress_result *result);
 
+/* ---- table.c: the accuracies of a sweep as the literature prints them: a table a kernel, rows c of lap(c), columns
+ * depths, in Markdown ---- */
+
+/* Whether the plan sweeps over something that a table shows. */
+bool cli_is_table(const ntk_plan *plan);
+
+/* accuracies: one for each output, in 0..1; NaN: unknown. */
+void cli_print_table(const ntk_plan *plan, const double *accuracies);
+
 /* ---- json.c: values that JSON cannot hold become null; a failed allocation is noticed when printing ---- */
 
 cli_json cli_json_open(void);

@@ -205,8 +205,29 @@ static void print_kernel_line(const char *name, const ntk_gram_report *report) {
   putchar('\n');
 }
 
-static void print_people(const evaluation *e) {
+static void print_list(const evaluation *e) {
+  printf("%-24s %10s %12s %14s\n", "output", "accuracy", "ridge", "leave-one-out");
+  for (size_t k = 0; k < ntk_plan_output_count(e->plan); ++k) {
+    const ntk_regress_result *result = &e->outcomes[k].result;
+    printf("%-24s %10s %12.4g %14s\n", ntk_plan_output(e->plan, k).name, cli_format_percent(result->accuracy).text,
+           result->ridge, cli_format_percent(result->loo_accuracy).text);
+  }
+}
+
+/* The output that is best by leave-one-out, for the reader of a table: the best cell was chosen by test data. */
+static void print_selected(const evaluation *e) {
+  const size_t best = selected(e);
+  const ntk_regress_result *result = &e->outcomes[best].result;
+  if (isnan(result->loo_accuracy)) return;
+  printf("chosen without test data: %s, accuracy %s (leave-one-out %s, ridge %.4g)\n",
+         ntk_plan_output(e->plan, best).name, cli_format_percent(result->accuracy).text,
+         cli_format_percent(result->loo_accuracy).text, result->ridge);
+}
+
+static int print_people(const evaluation *e) {
   size_t outputs = ntk_plan_output_count(e->plan);
+  double *accuracies = malloc(outputs * sizeof *accuracies);
+  if (!accuracies) return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_MEMORY, "no memory is left");
   printf("network      %s\n", ntk_plan_network_text(e->plan));
   printf("training     %s, %s records\n", ntk_dataset_spec(e->train),
          cli_format_count(ntk_dataset_count(e->train)).text);
@@ -214,16 +235,19 @@ static void print_people(const evaluation *e) {
   print_kernel_line("train kernel", &e->train_report);
   print_kernel_line("test kernel", &e->test_report);
   printf("regression   %s (%s)\n\n", cli_format_seconds(e->solved).text, e->outcomes[0].result.solver);
-  printf("%-24s %10s %12s %14s\n", "output", "accuracy", "ridge", "leave-one-out");
-  for (size_t k = 0; k < outputs; ++k) {
-    const ntk_regress_result *result = &e->outcomes[k].result;
-    printf("%-24s %10s %12.4g %14s\n", ntk_plan_output(e->plan, k).name, cli_format_percent(result->accuracy).text,
-           result->ridge, cli_format_percent(result->loo_accuracy).text);
+  for (size_t k = 0; k < outputs; ++k) accuracies[k] = e->outcomes[k].result.accuracy;
+  if (cli_is_table(e->plan)) {
+    cli_print_table(e->plan, accuracies);
+    putchar('\n');
+  } else {
+    print_list(e);
   }
-  if (outputs > 1) printf("chosen without test data: %s\n", ntk_plan_output(e->plan, selected(e)).name);
+  free(accuracies);
+  if (outputs > 1) print_selected(e);
   printf("\nmatrices     %s\n             %s\n", e->outcomes[0].train_kernel, e->outcomes[0].test_kernel);
   if (outputs > 1) printf("             and so on for each output, see %s\n", e->report_path);
   printf("report       %s\n", e->report_path);
+  return CLI_EXIT_OK;
 }
 
 static int work(evaluation *e) {
@@ -239,7 +263,7 @@ static int work(evaluation *e) {
   int code = cli_json_write(&json, e->report_path);
   cli_progress_pause();
   if (code == CLI_EXIT_OK && e->settings->json) code = cli_json_print(&json);
-  if (code == CLI_EXIT_OK && !e->settings->json) print_people(e);
+  if (code == CLI_EXIT_OK && !e->settings->json) code = print_people(e);
   cli_json_close(&json);
   return code;
 }
@@ -309,9 +333,13 @@ const cli_verb cli_verb_eval = {
     .description =
         "Computes the kernel matrix of the training set and that of test against training set, solves the\n"
         "ridge regression on the labels and prints the accuracy on the test set. The matrices stay in a\n"
-        "folder as plain .npy files. --depths and --lap give many kernels from one pass over the pairs.",
+        "folder as plain .npy files. --depths, --lap, --kernel both and --flip both give many kernels from one\n"
+        "pass over the pairs, and a table: rows lap(c), columns depths, cells plain (flipped). Every cell has\n"
+        "its own ridge; report.json holds all numbers.",
     .examples =
         "  ntk eval --net '3*(conv3 relu) lap(4)' --train fashion-mnist:train~1000 --test fashion-mnist:test~1000\n"
+        "  ntk eval --net '8*(conv3 relu) gap' --depths 5,8 --lap 0,4,8 --kernel both --flip both --unit-diagonal \\\n"
+        "           --train fashion-mnist:train~500 --test fashion-mnist:test~500 --out table\n"
         "  ntk eval --net cntk-21-v --train cifar10:cifar:train[0:2000] --test cifar10:cifar:test --ridge 0 \\\n"
         "           --targets centred --out cntk-21-v --json",
     .groups = {{"what to compute", cli_model_options, offsetof(settings, model)},
