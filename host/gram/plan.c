@@ -60,7 +60,11 @@ static ntk_status build(ntk_plan *plan, const ntk_network *network, const ntk_pl
       options->depth_count > 1000 || options->pool_count > 1000)
     return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_options: a count without its list, or over 1000");
   NTK_TRY(ntk_network_check(network, plan->shape));
-  NTK_TRY(ntk_network_scale(network, plan->shape, &plan->scale));
+  const ntk_convention_sweep sweep = {options->depth_count > 0, options->pool_count > 0};
+  NTK_TRY(ntk_convention_scale(network, plan->shape, options->convention, sweep, &plan->scale));
+  plan->convention = options->convention;
+  if (plan->convention == NTK_CONVENTION_BY_NAME && !ntk_network_preset(network))
+    plan->convention = NTK_CONVENTION_GENERIC;
   plan->text = copy_text(ntk_network_text(network));
   plan->preset = copy_text(ntk_network_preset(network));
   if (!plan->text || (ntk_network_preset(network) && !plan->preset))
@@ -106,6 +110,7 @@ ntk_shape ntk_plan_shape(const ntk_plan *plan) { return plan->shape; }
 ntk_precision ntk_plan_precision(const ntk_plan *plan) { return plan->precision; }
 const char *ntk_plan_network_text(const ntk_plan *plan) { return plan->text; }
 const char *ntk_plan_preset(const ntk_plan *plan) { return plan->preset; }
+ntk_convention ntk_plan_convention(const ntk_plan *plan) { return plan->convention; }
 double ntk_plan_scale(const ntk_plan *plan) { return plan->scale; }
 const char *ntk_plan_description(const ntk_plan *plan) { return plan->description; }
 

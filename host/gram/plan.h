@@ -20,6 +20,7 @@ struct ntk_plan {
   ntk_precision precision;
   int kernels; /* mask of ntk_kernel */
   ntk_flip flip;
+  ntk_convention convention;
   char *text, *preset, *description;
   double scale;
 

@@ -49,8 +49,8 @@ NTK_API ntk_status ntk_gram_output_path(const char *path, const ntk_plan *plan, 
  *  @param rows    data set of the rows.
  *  @param columns data set of the columns, or NULL: the symmetric matrix of `rows` against itself.
  *  @param report  receives what was done (also on failure, as far as it went); may be NULL.
- *  @return NTK_OK; NTK_ERROR_INTERRUPTED (cancelled; resumable); NTK_ERROR_MISMATCH (resume with another network, data set
- *          or precision); NTK_ERROR_CORRUPT; NTK_ERROR_IO (full disk: resumable); NTK_ERROR_MEMORY; NTK_ERROR_ARGUMENT. */
+ *  @return NTK_OK; NTK_ERROR_INTERRUPTED (cancelled; resumable); NTK_ERROR_MISMATCH (resume with another plan or data set);
+ *          NTK_ERROR_CORRUPT; NTK_ERROR_IO (full disk: resumable); NTK_ERROR_MEMORY; NTK_ERROR_ARGUMENT. */
 NTK_API ntk_status ntk_gram(ntk_context *context, const ntk_plan *plan, const ntk_dataset *rows,
                             const ntk_dataset *columns, const ntk_gram_options *options, ntk_gram_report *report);
 

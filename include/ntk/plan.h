@@ -48,6 +48,7 @@ typedef struct ntk_plan_options {
                                 written. */
   size_t pool_count;
   ntk_flip flip;           /**< Default NTK_FLIP_PLAIN; others need images and a network that a mirror commutes with. */
+  ntk_convention convention; /**< Default NTK_CONVENTION_BY_NAME; others need a network that the convention knows. */
 } ntk_plan_options;
 
 /** One of the matrices that a plan computes. Order: depth-major, then pool, then NTK before NNGP, then plain before
@@ -65,8 +66,8 @@ typedef struct ntk_plan ntk_plan;
 
 /** Plans a network for inputs of one shape.
  *  @param options NULL for the defaults. The plan keeps copies of what it needs; network may be freed.
- *  @return NTK_OK; NTK_ERROR_NETWORK (impossible for this shape, or a flip of a network that a mirror does not commute
- *          with: says which layer); NTK_ERROR_UNSUPPORTED (not computed yet: says which layer); NTK_ERROR_ARGUMENT;
+ *  @return NTK_OK; NTK_ERROR_NETWORK (impossible for this shape, a flip of a network that a mirror does not commute with,
+ *          or a layer that the convention does not know: says which); NTK_ERROR_UNSUPPORTED (not computed yet: says which layer); NTK_ERROR_ARGUMENT;
  *          NTK_ERROR_MEMORY. */
 NTK_API ntk_status ntk_plan_create(const ntk_network *network, ntk_shape shape, const ntk_plan_options *options,
                                    ntk_plan **out);
@@ -92,7 +93,11 @@ NTK_API const char *ntk_plan_network_text(const ntk_plan *plan);
 /** The preset's name, or NULL. Owned by the plan. */
 NTK_API const char *ntk_plan_preset(const ntk_plan *plan);
 
-/** The factor that every value is multiplied by (ntk_network_scale; 1 unless the network is a preset). */
+/** The convention of the values: NTK_CONVENTION_BY_NAME for a preset in its own convention, NTK_CONVENTION_GENERIC for a
+ *  text without another. */
+NTK_API ntk_convention ntk_plan_convention(const ntk_plan *plan);
+
+/** The factor from the generic normalisation to that convention, by which every value is multiplied. */
 NTK_API double ntk_plan_scale(const ntk_plan *plan);
 
 /** What one pair of inputs costs. */

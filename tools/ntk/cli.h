@@ -147,9 +147,11 @@ typedef struct cli_model {
   int precision;
   cli_list depths, pools; /* empty: as written */
   int flip;               /* ntk_flip */
+  int convention;         /* ntk_convention */
 } cli_model;
 
 #define CLI_FLIP_CHOICES "plain|average|both"
+#define CLI_CONVENTION_CHOICES "preset|generic|arora|li|neural-tangents"
 enum { CLI_KERNEL_BY_NAME = -1 };
 
 extern const cli_option cli_compute_options[];

@@ -175,6 +175,7 @@ static cli_json describe(const evaluation *e) {
   cli_json_text(&json, "version", ntk_version());
   cli_json_text(&json, "network", ntk_plan_network_text(e->plan));
   cli_json_text(&json, "preset", ntk_plan_preset(e->plan));
+  cli_json_text(&json, "convention", ntk_convention_name(ntk_plan_convention(e->plan)));
   cli_json_real(&json, "scale", ntk_plan_scale(e->plan));
   cli_json_text(&json, "precision", ntk_plan_precision(e->plan) == NTK_F64 ? "f64" : "f32");
   cli_json_text(&json, "preprocess", ntk_dataset_preprocess_text(e->train));

@@ -72,6 +72,7 @@ static int print_json(const job *j) {
   cli_json_text(&json, "version", ntk_version());
   cli_json_text(&json, "network", ntk_plan_network_text(j->plan));
   cli_json_text(&json, "preset", ntk_plan_preset(j->plan));
+  cli_json_text(&json, "convention", ntk_convention_name(ntk_plan_convention(j->plan)));
   cli_json_real(&json, "scale", ntk_plan_scale(j->plan));
   cli_json_text(&json, "preprocess", ntk_dataset_preprocess_text(j->rows));
   cli_json_integer(&json, "rows", ntk_dataset_count(j->rows));

@@ -32,6 +32,9 @@ const cli_option cli_model_options[] = {
     {"flip", CLI_FLIP_CHOICES, CLI_CHOICE, offsetof(cli_model, flip), 0, 0, false,
      "average: over horizontal mirror images, (K(x,z) + K(Fx,z)) / 2, as if each training image stood there mirrored, "
      "too; both: also the plain kernel (default), from the same pass. Takes twice the time"},
+    {"convention", CLI_CONVENTION_CHOICES, CLI_CHOICE, offsetof(cli_model, convention), 0, 0, false,
+     "how values are scaled (docs/conventions.md); preset (default): as published for a preset, generic for a text; a "
+     "network that a convention does not know is refused"},
     {0}};
 
 int cli_compute_open(const cli_compute *compute, ntk_context **out) {
@@ -71,7 +74,8 @@ static int kernels(const cli_model *model, const ntk_network *network) {
 int cli_model_plan_network(const cli_model *model, const ntk_network *network, ntk_shape shape, ntk_plan **out) {
   ntk_plan_options options = {.kernels = kernels(model, network),
                               .precision = (ntk_precision)model->precision,
-                              .flip = (ntk_flip)model->flip};
+                              .flip = (ntk_flip)model->flip,
+                              .convention = (ntk_convention)model->convention};
   if (model->depths.count) {
     options.depths = model->depths.values;
     options.depth_count = model->depths.count;
