@@ -72,8 +72,10 @@ static ntk_status lower_head(ntk_plan *plan, const ntk_layer *layers, size_t cou
   for (size_t k = 0; k < count; k++) {
     const ntk_layer *layer = &layers[k];
     if (layer->kind != NTK_LAYER_DENSE) return not_yet(layer, "after a readout is");
-    plan->head[k] =
-        (ntk_head_layer){layer->weight_std * layer->weight_std, bias2(layer, plan->shape.channels), !layer->fixed};
+    plan->head[k] = (ntk_head_layer){.w2 = layer->weight_std * layer->weight_std,
+                                     .b2 = bias2(layer, plan->shape.channels),
+                                     .trained = !layer->fixed && !layer->width};
+    ntk_standard_terms(layer, &plan->head[k].old_weight, &plan->head[k].constant);
   }
   plan->head_count = count;
   return NTK_OK;
@@ -104,11 +106,15 @@ static ntk_status lower_connected(ntk_plan *plan, const ntk_layer *layers, size_
       fc[-1].relu = 1, fc[-1].half_c = layers[k].factor / 2, fc[-1].norm = relus++, fc[-1].tap = tap_of(plan, relus);
       continue;
     }
-    *fc = (ntk_fc_layer){
-        layers[k].weight_std * layers[k].weight_std, bias2(&layers[k], 1), !layers[k].fixed, 0, 0, -1, -1};
+    *fc = (ntk_fc_layer){.w2 = layers[k].weight_std * layers[k].weight_std,
+                         .b2 = bias2(&layers[k], 1),
+                         .trained = !layers[k].fixed && !layers[k].width,
+                         .norm = -1,
+                         .tap = -1};
+    ntk_standard_terms(&layers[k], &fc->old_weight, &fc->constant);
     n++;
   }
-  if (activations == 0) plan->fc_layers[n++] = (ntk_fc_layer){1, 0, 0, 0, 0, -1, 0}; /* linear: read the products */
+  if (activations == 0) plan->fc_layers[n++] = (ntk_fc_layer){.w2 = 1, .norm = -1}; /* linear: read the products */
   plan->fc =
       (ntk_fc_program){n, plan->fc_layers, relus, plan->program.tap_count, (plan->kernels & NTK_KERNEL_NTK) != 0};
   for (int k = 0; k < plan->program.tap_count; k++) plan->tap_factor[k] = 1;

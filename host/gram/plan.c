@@ -69,6 +69,7 @@ static ntk_status build(ntk_plan *plan, const ntk_network *network, const ntk_pl
   plan->preset = copy_text(ntk_network_preset(network));
   if (!plan->text || (ntk_network_preset(network) && !plan->preset))
     return ntk_fail(NTK_ERROR_MEMORY, "no memory for a plan");
+  NTK_TRY(ntk_plan_check_widths(network, plan->shape));
   NTK_TRY(ntk_plan_lower(plan, network, options));
   if (plan->flip != NTK_FLIP_PLAIN) NTK_TRY(ntk_plan_check_mirror(network, plan->shape));
   NTK_TRY(make_outputs(plan, options->depth_count > 0, options->pool_count > 0));
@@ -143,8 +144,9 @@ size_t ntk_plan_finish(const ntk_plan *plan, const double *sums, double *values)
       double factor = plan->tap_factor[t] * plan->pool_factor[q], ntk = sum[0] * factor, nngp = sum[1] * factor;
       for (size_t k = 0; k < plan->head_count; k++) {
         const ntk_head_layer *dense = &plan->head[k];
+        const double old = dense->old_weight * nngp + dense->constant;
         nngp = dense->w2 * nngp + dense->b2;
-        ntk = dense->w2 * ntk + (dense->trained ? nngp : 0);
+        ntk = dense->w2 * ntk + (dense->trained ? nngp : old);
       }
       if (plan->kernels & NTK_KERNEL_NTK) values[n++] = ntk * plan->scale;
       if (plan->kernels & NTK_KERNEL_NNGP) values[n++] = nngp * plan->scale;

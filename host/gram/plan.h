@@ -12,7 +12,8 @@
 /* A dense layer after the readout, on the pooled scalars. */
 typedef struct ntk_head_layer {
   double w2, b2;
-  bool trained;
+  bool trained;                /* adds the new S to T */
+  double old_weight, constant; /* adds old_weight times the old S, and a constant, to T */
 } ntk_head_layer;
 
 struct ntk_plan {
@@ -59,6 +60,12 @@ size_t ntk_plan_finish(const ntk_plan *plan, const double *sums, double *values)
 
 /* Lowering (lower.c): fills in everything but text, outputs and description. */
 ntk_status ntk_plan_lower(ntk_plan *plan, const ntk_network *network, const ntk_plan_options *options);
+
+/* What one can know of widths in the standard parameterisation; convolutions are not computed in it (standard.c). */
+ntk_status ntk_plan_check_widths(const ntk_network *network, ntk_shape shape);
+
+/* What a trained layer adds to T besides S_new: old_weight times the old S, and a constant (standard.c). */
+void ntk_standard_terms(const ntk_layer *layer, double *old_weight, double *constant);
 
 /* Whether a mirror commutes with the network; NTK_ERROR_NETWORK with the layer that it does not (mirror.c). */
 ntk_status ntk_plan_check_mirror(const ntk_network *network, ntk_shape shape);

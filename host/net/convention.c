@@ -42,6 +42,7 @@ static ntk_status check_layer(const inquiry *q, const ntk_layer *layer) {
   static const char *const plain = "leave it out, or take the convention 'generic'";
   const bool li = q->convention == NTK_CONVENTION_LI;
   if (is_affine(layer) && layer->weight_std != 1) return refuse(q, layer, "W other than 1", plain);
+  if (is_affine(layer) && layer->width > 0) return refuse(q, layer, "standard parameterisation", plain);
   if (is_affine(layer) && layer->has_bias)
     return refuse(q, layer, "bias b", li ? "write it as gamma, or take the convention 'generic'" : plain);
   if (is_affine(layer) && layer->has_gamma && !li) return refuse(q, layer, "bias gamma", plain);

@@ -63,6 +63,7 @@ struct ntk_layer {
   bool has_gamma;     /* conv: Li's bias, b = gamma / sqrt(rows cols C0), C0 = channels of the input */
   double gamma;
   bool fixed;         /* neither weights nor bias trained */
+  int width;          /* standard parameterisation: channels of the layer's input; 0: NTK parameterisation */
 
   /* activation */
   ntk_activation activation;

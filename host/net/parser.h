@@ -53,7 +53,8 @@ typedef enum ntk_option_target {
   NTK_OPTION_PARAM1,
   NTK_OPTION_PARAM2,
   NTK_OPTION_DEGREE, /* params[0], a whole number */
-  NTK_OPTION_FACTOR
+  NTK_OPTION_FACTOR,
+  NTK_OPTION_WIDTH
 } ntk_option_target;
 
 typedef enum ntk_option_type {

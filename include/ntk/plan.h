@@ -67,8 +67,8 @@ typedef struct ntk_plan ntk_plan;
 /** Plans a network for inputs of one shape.
  *  @param options NULL for the defaults. The plan keeps copies of what it needs; network may be freed.
  *  @return NTK_OK; NTK_ERROR_NETWORK (impossible for this shape, a flip of a network that a mirror does not commute with,
- *          or a layer that the convention does not know: says which); NTK_ERROR_UNSUPPORTED (not computed yet: says which layer); NTK_ERROR_ARGUMENT;
- *          NTK_ERROR_MEMORY. */
+ *          or a layer that the convention does not know: says which); NTK_ERROR_UNSUPPORTED (not computed yet: says which
+ *          layer); NTK_ERROR_ARGUMENT; NTK_ERROR_MEMORY. */
 NTK_API ntk_status ntk_plan_create(const ntk_network *network, ntk_shape shape, const ntk_plan_options *options,
                                    ntk_plan **out);
 

@@ -262,6 +262,7 @@ Test(cuda_plane, connected) {
       {"dense relu dense", 7, 0, 0, 5, NTK_F64},
       {"3*(dense relu) dense", 784, 0, 0, 37, NTK_F32},
       {"4*(dense(W=1.3,b=0.2) relu) dense", 30, 0, 0, 20, NTK_F64},
+      {"dense(width=30) relu dense(W=1.3,b=0.2,width=64) relu dense(width=99)", 30, 0, 0, 9, NTK_F64},
       {"2*(dense relu) dense", 3, 0, 0, 600, NTK_F32},
       {"flatten 2*(dense relu) dense", 2, 4, 3, 9, NTK_F32},
   };
