@@ -13,13 +13,14 @@
 /* A dense layer followed by an activation or nothing. */
 typedef struct ntk_fc_layer {
   double w2, b2; /* W_std^2, b_std^2 */
-  int trained;
+  int trained;   /* 1: the layer adds the new S to T */
   int relu;
   double half_c; /* c / 2 of the ReLU */
   int norm;      /* index of the ReLU's norms, or -1 */
   int dual;      /* index of another activation's dual, or -1 */
   int side;      /* index of that dual's first side */
   int tap;       /* index of the readout after this layer, or -1 */
+  double old_weight, constant; /* adds old_weight times the old S, and a constant, to T (standard parameterisation) */
 } ntk_fc_layer;
 
 typedef struct ntk_fc_program {

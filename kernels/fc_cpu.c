@@ -12,8 +12,8 @@ static void fc_vector(const ntk_fc_program *p, const double *products, const dou
   vec s = vec_loadu(products), t = vec_zero();
   for (int l = 0; l < p->layer_count; l++) {
     const ntk_fc_layer *layer = &p->layers[l];
+    t = vec_fma(vec_set(layer->w2), t, vec_fma(vec_set(layer->old_weight), s, vec_set(layer->constant)));
     s = vec_fma(vec_set(layer->w2), s, vec_set(layer->b2));
-    t = vec_mul(vec_set(layer->w2), t);
     if (layer->trained) t = vec_add(t, s);
     if (layer->relu) {
       vec n_x = vec_set(x_sides[layer->norm]), n_z = vec_loadu(z_sides + layer->norm * stride);

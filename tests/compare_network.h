@@ -14,9 +14,10 @@ static inline bool ntk_test_same_layer(const ntk_layer *a, const ntk_layer *b) {
               a->cols == b->cols && a->stride == b->stride && a->padding == b->padding &&
               a->normalized == b->normalized && a->weight_std == b->weight_std && a->has_bias == b->has_bias &&
               a->bias_std == b->bias_std && a->has_gamma == b->has_gamma && a->gamma == b->gamma &&
-              a->fixed == b->fixed && a->activation == b->activation && a->has_factor == b->has_factor &&
-              a->param_count == b->param_count && a->factor_auto == b->factor_auto && a->factor == b->factor && a->pool == b->pool &&
-              a->pool_circular == b->pool_circular && a->branch_count == b->branch_count;
+              a->fixed == b->fixed && a->width == b->width && a->activation == b->activation &&
+              a->has_factor == b->has_factor && a->param_count == b->param_count && a->factor_auto == b->factor_auto &&
+              a->factor == b->factor && a->pool == b->pool && a->pool_circular == b->pool_circular &&
+              a->branch_count == b->branch_count;
   for (int i = 0; i < NTK_PARAM_LIMIT; i++) same = same && a->params[i] == b->params[i];
   for (size_t i = 0; same && i < a->branch_count; i++) same = ntk_test_same_layers(&a->branches[i], &b->branches[i]);
   return same;

@@ -29,8 +29,8 @@ static void check_sweep(const char *text, int side, int relation) {
   static const int pools[] = {0, 100};
   double *x = malloc(2 * size * sizeof *x);
   ntk_test_pair(PAIR_RANDOM, PAIR_CONTINUOUS, relation, 3, shape, x);
-  const ntk_plan_options sweep = {NTK_KERNEL_NTK, NTK_F32, NULL, 0, pools, 2};
-  const ntk_plan_options alone = {NTK_KERNEL_NTK, NTK_F64, NULL, 0, pools, 1};
+  const ntk_plan_options sweep = {.kernels = NTK_KERNEL_NTK, .precision = NTK_F32, .pools = pools, .pool_count = 2};
+  const ntk_plan_options alone = {.kernels = NTK_KERNEL_NTK, .precision = NTK_F64, .pools = pools, .pool_count = 1};
   ntk_plan *a = ntk_test_plan_with(text, shape, &sweep), *b = ntk_test_plan_with(text, shape, &alone);
   double *got = ntk_test_block(NULL, a, x, 1, x + size, 1), *want = ntk_test_block(NULL, b, x, 1, x + size, 1);
   const double error = ntk_test_error(got[0], want[0]);

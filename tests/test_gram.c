@@ -67,7 +67,12 @@ Test(gram, sweeps_have_a_file_for_each_output) {
                                       "K-nngp-depth3-lap2.npy", "K-ntk-depth1-lap0.npy",  "K-nngp-depth1-lap0.npy",
                                       "K-ntk-depth1-lap2.npy",  "K-nngp-depth1-lap2.npy"};
   const ntk_shape shape = {1, 5, 5};
-  const ntk_plan_options options = {NTK_KERNEL_BOTH, NTK_F64, depths, 2, pools, 2};
+  const ntk_plan_options options = {.kernels = NTK_KERNEL_BOTH,
+                                    .precision = NTK_F64,
+                                    .depths = depths,
+                                    .depth_count = 2,
+                                    .pools = pools,
+                                    .pool_count = 2};
   ntk_plan *plan = ntk_test_plan_with("3*(conv3 relu) gap", shape, &options);
   ntk_dataset *rows = ntk_test_dataset(602, shape, ROWS);
   check_files(plan, rows, NULL, 3);

@@ -42,8 +42,12 @@ Test(gram_verify, every_output_passes) {
   ntk_dataset *columns = ntk_test_dataset_file(in_folder("columns.npy"), 701, shape, 4);
   for (int precision = NTK_F32; precision <= NTK_F64; precision++)
     for (int sweep = 0; sweep < 4; sweep++) {
-      const ntk_plan_options options = {NTK_KERNEL_BOTH, (ntk_precision)precision, depths, sweep & 1 ? 2 : 0,
-                                        pools,           sweep & 2 ? 2 : 0};
+      const ntk_plan_options options = {.kernels = NTK_KERNEL_BOTH,
+                                        .precision = (ntk_precision)precision,
+                                        .depths = depths,
+                                        .depth_count = sweep & 1 ? 2 : 0,
+                                        .pools = pools,
+                                        .pool_count = sweep & 2 ? 2 : 0};
       ntk_plan *plan = ntk_test_plan_with("3*(conv3 relu) lap(2)", shape, &options);
       const ntk_gram_options square = {.path = in_folder("K.npy"), .overwrite = true};
       const ntk_gram_options cross = {.path = in_folder("C.npy"), .overwrite = true};

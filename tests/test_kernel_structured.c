@@ -116,7 +116,8 @@ Test(kernel_structured, sweeps) {
   }
   for (int precision = NTK_F32; precision <= NTK_F64; precision++)
     for (int kernels = NTK_KERNEL_NTK; kernels <= NTK_KERNEL_BOTH; kernels++) {
-      const ntk_plan_options options = {kernels, (ntk_precision)precision, depths, 3, NULL, 0};
+      const ntk_plan_options options = {
+          .kernels = kernels, .precision = (ntk_precision)precision, .depths = depths, .depth_count = 3};
       ntk_plan *plan = ntk_test_plan_with("3*(conv3 relu) gap", shape, &options);
       double *got = ntk_test_block(NULL, plan, x, 1, x + 225, 1);
       for (size_t k = 0; k < ntk_plan_output_count(plan); k++) {

@@ -52,7 +52,12 @@ static double sweep_error(const sweep_case *c, ntk_precision precision, const in
                           const int *pools, size_t pool_count) {
   char text[256];
   snprintf(text, sizeof text, "%d*(%s) %s", DEPTH, c->block, c->readout);
-  const ntk_plan_options options = {NTK_KERNEL_BOTH, precision, depths, depth_count, pools, pool_count};
+  const ntk_plan_options options = {.kernels = NTK_KERNEL_BOTH,
+                                    .precision = precision,
+                                    .depths = depths,
+                                    .depth_count = depth_count,
+                                    .pools = pools,
+                                    .pool_count = pool_count};
   ntk_plan *plan = ntk_test_plan_with(text, c->shape, &options);
   double *images = ntk_test_inputs(17, c->shape, IMAGES), worst = 0;
   double *sweep = ntk_test_block(NULL, plan, images, IMAGES, NULL, 0), *got = sweep;
@@ -184,7 +189,13 @@ Test(kernel_sweeps, order_and_names) {
                                     {NTK_KERNEL_NTK, 5, 0, "ntk-lap0"},
                                     {NTK_KERNEL_NNGP, 5, 0, "nngp-lap0"}},
                 4);
-  check_outputs("5*(conv3 relu) gap", (ntk_plan_options){NTK_KERNEL_BOTH, NTK_F64, depths, 2, pools, 2},
+  check_outputs("5*(conv3 relu) gap",
+                (ntk_plan_options){.kernels = NTK_KERNEL_BOTH,
+                                   .precision = NTK_F64,
+                                   .depths = depths,
+                                   .depth_count = 2,
+                                   .pools = pools,
+                                   .pool_count = 2},
                 (expected_output[]){{NTK_KERNEL_NTK, 5, 4, "ntk-depth5-lap4"},
                                     {NTK_KERNEL_NNGP, 5, 4, "nngp-depth5-lap4"},
                                     {NTK_KERNEL_NTK, 5, 0, "ntk-depth5-lap0"},
@@ -200,7 +211,12 @@ Test(kernel_sweeps, order_and_names) {
 Test(kernel_sweeps, plan_keeps_copies) {
   int depths[] = {2, 3}, pools[] = {1};
   const ntk_shape shape = {2, 5, 5};
-  const ntk_plan_options options = {NTK_KERNEL_NTK, NTK_F64, depths, 2, pools, 1};
+  const ntk_plan_options options = {.kernels = NTK_KERNEL_NTK,
+                                    .precision = NTK_F64,
+                                    .depths = depths,
+                                    .depth_count = 2,
+                                    .pools = pools,
+                                    .pool_count = 1};
   ntk_plan *plan = ntk_test_plan_with("3*(conv3 relu) gap", shape, &options);
   double *images = ntk_test_inputs(20, shape, IMAGES), *before = ntk_test_block(NULL, plan, images, IMAGES, NULL, 0);
   depths[0] = depths[1] = pools[0] = 9;

@@ -123,7 +123,7 @@ Test(refused, options) {
       {"conv3(w=1) gap", 1, 7, "did you mean 'W'?"},
       {"conv3(W_std=1) gap", 1, 7, "did you mean 'W'?"},
       {"conv3(strid=2) gap", 1, 7,
-       "takes stride=, W=, b=, gamma=, fixed, zero, circular, valid, same; did you mean "
+       "takes stride=, W=, b=, gamma=, fixed, width=, zero, circular, valid, same; did you mean "
        "'stride'?"},
       {"conv3(padding=same) gap", 1, 7, "did you mean 'same'?"},
       {"conv3(normalized) gap", 1, 7, "unknown option 'normalized' of 'conv3'"},

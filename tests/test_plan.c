@@ -101,7 +101,12 @@ Test(plan, cost_by_enumeration) {
 Test(plan, cost_of_sweeps) {
   static const int pools[] = {0, 2, 1}, depths[] = {3, 1};
   const ntk_shape shape = {1, 9, 9};
-  const ntk_plan_options options = {NTK_KERNEL_BOTH, NTK_F64, depths, 2, pools, 3};
+  const ntk_plan_options options = {.kernels = NTK_KERNEL_BOTH,
+                                    .precision = NTK_F64,
+                                    .depths = depths,
+                                    .depth_count = 2,
+                                    .pools = pools,
+                                    .pool_count = 3};
   ntk_plan *sweep = ntk_test_plan_with("3*(conv3 relu) gap", shape, &options);
   ntk_plan *widest = ntk_test_plan("3*(conv3 relu) lap(2)", shape, NTK_KERNEL_NTK, NTK_F64);
   const ntk_cost a = ntk_plan_cost(sweep), b = ntk_plan_cost(widest);

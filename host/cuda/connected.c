@@ -20,6 +20,7 @@ enum { LARGEST_BLOCK = 512, LEAST_BLOCK = 64 };
 /* A block of inputs on the device, padded with zeros. */
 typedef struct input_block {
   const ntk_inputs *source;
+  bool mirrored;        /* these are the mirror images */
   int64_t first, count; /* what is there; count 0: nothing */
   double *rows, *sides;
 } input_block;
@@ -33,7 +34,7 @@ typedef struct connected_worker {
   ntk_cuda_blas *blas;
   ntk_cuda_fc fc;
   void *layers, *duals, *table;
-  input_block x, z;
+  input_block x, z, f; /* f: the mirror images of x, with a flip */
   double *products;
   int strip; /* rows of a block whose sums come back at a time */
   double *device_sums, *sums;
@@ -79,8 +80,8 @@ static void free_worker(void *worker) {
   cudaSetDevice(w->device.id);
   if (w->streaming) cudaStreamSynchronize(w->stream); /* nothing may still write to what is freed */
   ntk_cuda_blas_free(w->blas);
-  void *const on_device[] = {w->x.rows,      w->x.sides, w->z.rows, w->z.sides, w->products,
-                             w->device_sums, w->layers,  w->duals,  w->table};
+  void *const on_device[] = {w->x.rows,   w->x.sides,     w->z.rows, w->z.sides, w->f.rows, w->f.sides,
+                             w->products, w->device_sums, w->layers, w->duals,   w->table};
   for (size_t k = 0; k < sizeof on_device / sizeof *on_device; k++) cudaFree(on_device[k]);
   cudaFreeHost(w->sums), cudaFreeHost(w->staging);
   if (w->streaming) cudaStreamDestroy(w->stream);
@@ -161,6 +162,7 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
   w->device.id = shared->devices[index % shared->device_count];
   w->x.source = &shared->job->rows;
   w->z.source = shared->job->columns.count ? &shared->job->columns : &shared->job->rows;
+  w->f.source = w->x.source, w->f.mirrored = true;
   w->staged = staged_inputs(plan), w->strip = strip_rows(plan);
   NTK_CUDA_TRY(cudaSetDevice(w->device.id), "choosing the device");
   NTK_TRY(ntk_cuda_device_describe(w->device.id, &w->device));
@@ -170,6 +172,7 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
   NTK_TRY(create_program(w));
   NTK_TRY(create_inputs(w, &w->x));
   NTK_TRY(create_inputs(w, &w->z));
+  if (ntk_plan_evaluations(plan) > 1) NTK_TRY(create_inputs(w, &w->f));
   const size_t block = (size_t)w->fc.block, sums = (size_t)w->strip * row_bytes(plan);
   NTK_TRY(ntk_cuda_memory((void **)&w->products, block * block * sizeof(double), "the products of inputs"));
   NTK_TRY(ntk_cuda_memory((void **)&w->device_sums, sums, "a block of pairs"));
@@ -195,6 +198,7 @@ static ntk_status enter_inputs(connected_worker *w, input_block *side, int64_t f
     const int64_t some = count - k < w->staged ? count - k : w->staged;
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
     NTK_TRY(ntk_inputs_read(side->source, plan, first + k, some, w->staging));
+    if (side->mirrored) ntk_plan_mirror(plan, some, w->staging);
     NTK_CUDA_TRY(cudaMemcpyAsync((char *)side->rows + (size_t)k * bytes, w->staging, (size_t)some * bytes,
                                  cudaMemcpyHostToDevice, w->stream),
                  "copying inputs to the device");
@@ -213,38 +217,43 @@ typedef struct extent {
 } extent;
 
 /* Stores the values of rows [first, first + rows) of a block from the sums on the host. */
-static ntk_status store_rows(connected_worker *w, const extent *e, int64_t first, int64_t rows) {
+static ntk_status store_rows(connected_worker *w, int evaluation, const extent *e, int64_t first, int64_t rows) {
   const ntk_plan *plan = w->shared->plan;
   const int64_t outputs = 2 * (int64_t)plan->program.tap_count;
   int64_t pairs = 0;
   for (int64_t i = first; i < first + rows; i++) {
     const int64_t from = e->diagonal || e->triangle ? i : 0, to = e->diagonal ? i + 1 : e->columns;
     for (int64_t j = from; j < to; j++)
-      NTK_TRY(ntk_value_store(plan, w->sums + ((i - first) * e->columns + j) * outputs, w->one, w->values,
+      NTK_TRY(ntk_value_store(plan, evaluation, w->sums + ((i - first) * e->columns + j) * outputs, w->one, w->values,
                               (size_t)(e->base + (e->diagonal ? i : i * e->stride + j)), e->i0 + i, e->j0 + j));
     pairs += to - from;
   }
-  atomic_fetch_add(&w->shared->pairs, pairs);
+  if (evaluation + 1 == ntk_plan_evaluations(plan)) atomic_fetch_add(&w->shared->pairs, pairs);
   return NTK_OK;
 }
 
-static ntk_status run_block(connected_worker *w, const extent *e) {
+static ntk_status run_evaluation(connected_worker *w, int evaluation, const extent *e) {
   const bool same = e->i0 == e->j0 && w->x.source == w->z.source;
-  input_block *z = same ? &w->x : &w->z;
-  NTK_TRY(enter_inputs(w, &w->x, e->i0, e->rows));
+  input_block *x = evaluation ? &w->f : &w->x, *z = same ? &w->x : &w->z;
+  NTK_TRY(enter_inputs(w, x, e->i0, e->rows));
   if (!same) NTK_TRY(enter_inputs(w, z, e->j0, e->columns));
-  NTK_TRY(multiply(w, &w->x, z));
+  NTK_TRY(multiply(w, x, z));
   for (int64_t first = 0; first < e->rows; first += w->strip) {
     const int64_t rows = e->rows - first < w->strip ? e->rows - first : w->strip;
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
-    NTK_CUDA_TRY(ntk_cuda_fc_pairs(&w->fc, w->products, w->x.sides, z->sides, (int)first, (int)rows, (int)e->columns,
+    NTK_CUDA_TRY(ntk_cuda_fc_pairs(&w->fc, w->products, x->sides, z->sides, (int)first, (int)rows, (int)e->columns,
                                    w->device_sums, w->stream),
                  "starting a kernel");
     const size_t bytes = 2 * (size_t)(rows * e->columns) * (size_t)w->fc.tap_count * sizeof(double);
     NTK_CUDA_TRY(cudaMemcpyAsync(w->sums, w->device_sums, bytes, cudaMemcpyDeviceToHost, w->stream), "copying results");
     NTK_CUDA_TRY(cudaStreamSynchronize(w->stream), "computing pairs");
-    NTK_TRY(store_rows(w, e, first, rows));
+    NTK_TRY(store_rows(w, evaluation, e, first, rows));
   }
+  return NTK_OK;
+}
+
+static ntk_status run_block(connected_worker *w, const extent *e) {
+  for (int k = 0; k < ntk_plan_evaluations(w->shared->plan); k++) NTK_TRY(run_evaluation(w, k, e));
   return NTK_OK;
 }
 

@@ -21,6 +21,7 @@ static const size_t sides_bytes = (size_t)400 << 20; /* the images of a part: th
 /* Images of one side of a tile on the device. */
 typedef struct device_side {
   const ntk_inputs *source;
+  bool mirrored;        /* these are the mirror images */
   int64_t first, count; /* what is there; count 0: nothing */
   double *pixels;
   ntk_cuda_images images; /* in the plan's precision */
@@ -36,7 +37,7 @@ typedef struct cuda_worker {
   int streaming; /* the stream exists */
   ntk_cuda_plane plane;
   void *plane_memory;
-  device_side x, z;
+  device_side x, z, f; /* f: the mirror images of x, with a flip */
   ntk_cuda_blas *blas; /* for inputs of many channels */
   ntk_cuda_batch pairs;
   int64_t risky_count, *risky; /* places in the part that need float64 */
@@ -95,8 +96,8 @@ static void free_images(ntk_cuda_images *images) {
 }
 
 static void free_sides(cuda_worker *w) {
-  device_side *const sides[2] = {&w->x, &w->z};
-  for (int k = 0; k < 2; k++) {
+  device_side *const sides[3] = {&w->x, &w->z, &w->f};
+  for (int k = 0; k < 3; k++) {
     cudaFree(sides[k]->pixels), free_images(&sides[k]->images), free_images(&sides[k]->exact);
     sides[k]->pixels = NULL, sides[k]->count = 0, sides[k]->exact_ready = 0;
   }
@@ -114,11 +115,13 @@ static size_t image_bytes(const cuda_worker *w) {
 /* Memory for parts of w->part rows, as many as the worker's share allows; where the device has less, of half as many,
  * and so on. */
 static ntk_status create_part(cuda_worker *w) {
-  const int64_t most = (int64_t)(sides_bytes / (2 * image_bytes(w)));
+  const int flips = ntk_plan_evaluations(w->shared->plan) - 1;
+  const int64_t most = (int64_t)(sides_bytes / ((size_t)(2 + flips) * image_bytes(w)));
   if (w->part > most) w->part = most > 1 ? most : 1;
   for (;; w->part = (w->part + 1) / 2) {
     ntk_status status = create_side(w, &w->x);
     if (status == NTK_OK) status = create_side(w, &w->z);
+    if (status == NTK_OK && flips) status = create_side(w, &w->f);
     if (status == NTK_OK)
       status = ntk_cuda_batch_create(w->shared->plan, &w->plane, w->stream, w->blas, w->part, &w->pairs);
     if (status != NTK_ERROR_MEMORY || w->part == 1) return status;
@@ -152,6 +155,7 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
   w->device.id = shared->devices[index % shared->device_count];
   w->x.source = &shared->job->rows;
   w->z.source = shared->job->columns.count ? &shared->job->columns : &shared->job->rows;
+  w->f.source = w->x.source, w->f.mirrored = true;
   w->staged = staged_inputs(plan, tile);
   NTK_CUDA_TRY(cudaSetDevice(w->device.id), "choosing the device");
   NTK_TRY(ntk_cuda_device_describe(w->device.id, &w->device));
@@ -188,6 +192,7 @@ static ntk_status enter_images(cuda_worker *w, device_side *side, int64_t first,
     const int64_t some = count - k < w->staged ? count - k : w->staged;
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
     NTK_TRY(ntk_inputs_read(side->source, plan, first + k, some, w->staging));
+    if (side->mirrored) ntk_plan_mirror(plan, some, w->staging);
     NTK_CUDA_TRY(cudaMemcpyAsync(side->pixels + (size_t)k * size, w->staging, (size_t)some * size * sizeof(double),
                                  cudaMemcpyHostToDevice, w->stream),
                  "copying images to the device");
@@ -216,6 +221,8 @@ typedef struct extent {
   bool triangle, diagonal;
 } extent;
 
+static device_side *row_side(cuda_worker *w, int evaluation) { return evaluation ? &w->f : &w->x; }
+
 static device_side *column_side(cuda_worker *w, const extent *e) {
   return e->triangle || (e->diagonal && w->z.source == w->x.source) ? &w->x : &w->z;
 }
@@ -236,44 +243,51 @@ static int fill_batch(ntk_cuda_batch *b, int limit, const extent *e, const int64
   return filled;
 }
 
-/* Runs the pairs at `places` (NULL: all `count` of them) of the extent, batch by batch. In the plan's precision pairs
- * that need float64 go to w->risky. */
-static ntk_status run_places(cuda_worker *w, const extent *e, const int64_t *places, int64_t count, bool exact) {
+/* Runs an evaluation of the pairs at `places` (NULL: all `count` of them) of the extent, batch by batch. In the plan's
+ * precision pairs that need float64 go to w->risky. */
+static ntk_status run_places(cuda_worker *w, int evaluation, const extent *e, const int64_t *places, int64_t count,
+                             bool exact) {
   const ntk_plan *plan = w->shared->plan;
+  const bool last = evaluation + 1 == ntk_plan_evaluations(plan);
   const ntk_cuda_plane_ops *ops = exact ? &ntk_cuda_plane_f64 : plane_ops(plan);
-  const device_side *z = column_side(w, e);
+  const device_side *x = row_side(w, evaluation), *z = column_side(w, e);
   const double limit = ntk_risk_limit(plan);
   const size_t outputs = ntk_plan_sums(plan);
   ntk_cuda_batch *b = &w->pairs;
   for (int64_t next = 0; next < count;) {
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
     const int filled = fill_batch(b, ntk_cuda_batch_limit(b, ops), e, places, count, &next);
-    NTK_TRY(ntk_cuda_batch_run(b, ops, exact ? &w->x.exact : &w->x.images, exact ? &z->exact : &z->images, filled));
+    NTK_TRY(ntk_cuda_batch_run(b, ops, exact ? &x->exact : &x->images, exact ? &z->exact : &z->images, filled));
     for (int k = 0; k < filled; k++) {
       const int64_t i = b->list[k].x, j = b->list[k].z;
       if (!exact && !(b->risk[k] <= limit)) { /* a NaN too */
         w->risky[w->risky_count++] = b->at[k];
         continue;
       }
-      NTK_TRY(ntk_value_store(plan, b->sums + (size_t)k * outputs, w->one, w->values,
+      NTK_TRY(ntk_value_store(plan, evaluation, b->sums + (size_t)k * outputs, w->one, w->values,
                               (size_t)(e->base + (e->diagonal ? i : i * e->stride + j)), e->i0 + i, e->j0 + j));
     }
-    if (!exact) atomic_fetch_add(&w->shared->pairs, filled);
+    if (!exact && last) atomic_fetch_add(&w->shared->pairs, filled);
   }
   return NTK_OK;
 }
 
-static ntk_status run_extent(cuda_worker *w, const extent *e) {
-  device_side *z = column_side(w, e);
-  NTK_TRY(enter_images(w, &w->x, e->i0, e->rows));
-  if (z != &w->x) NTK_TRY(enter_images(w, z, e->j0, e->diagonal ? e->rows : e->columns));
+static ntk_status run_evaluation(cuda_worker *w, int evaluation, const extent *e) {
+  device_side *x = row_side(w, evaluation), *z = column_side(w, e);
+  NTK_TRY(enter_images(w, x, e->i0, e->rows));
+  if (z != x) NTK_TRY(enter_images(w, z, e->j0, e->diagonal ? e->rows : e->columns));
   w->risky_count = 0;
-  NTK_TRY(run_places(w, e, NULL, extent_pairs(e), false));
+  NTK_TRY(run_places(w, evaluation, e, NULL, extent_pairs(e), false));
   if (w->risky_count == 0) return NTK_OK;
-  NTK_TRY(enter_exact(w, &w->x));
+  NTK_TRY(enter_exact(w, x));
   NTK_TRY(enter_exact(w, z));
-  NTK_TRY(run_places(w, e, w->risky, w->risky_count, true));
+  NTK_TRY(run_places(w, evaluation, e, w->risky, w->risky_count, true));
   atomic_fetch_add(&w->shared->recomputed, w->risky_count);
+  return NTK_OK;
+}
+
+static ntk_status run_extent(cuda_worker *w, const extent *e) {
+  for (int k = 0; k < ntk_plan_evaluations(w->shared->plan); k++) NTK_TRY(run_evaluation(w, k, e));
   return NTK_OK;
 }
 

@@ -41,6 +41,7 @@ static void describe_affine(text_buffer *out, const ntk_layer *layer) {
   if (layer->weight_std != 1) append(out, ", W %g", layer->weight_std);
   if (layer->has_bias) append(out, ", b %g", layer->bias_std);
   if (layer->has_gamma) append(out, ", gamma %g", layer->gamma);
+  if (layer->width) append(out, ", standard, width %d", layer->width);
 }
 
 /* As the network text has it, but the factor. */

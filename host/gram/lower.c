@@ -74,8 +74,10 @@ static ntk_status lower_head(ntk_plan *plan, const ntk_layer *layers, size_t cou
   for (size_t k = 0; k < count; k++) {
     const ntk_layer *layer = &layers[k];
     if (layer->kind != NTK_LAYER_DENSE) return not_yet(layer, "after a readout is");
-    plan->head[k] = (ntk_head_layer){layer->weight_std * layer->weight_std,
-                                     ntk_bias_variance(layer, plan->shape.channels), !layer->fixed};
+    plan->head[k] = (ntk_head_layer){.w2 = layer->weight_std * layer->weight_std,
+                                     .b2 = ntk_bias_variance(layer, plan->shape.channels),
+                                     .trained = !layer->fixed && !layer->width};
+    ntk_standard_terms(layer, &plan->head[k].old_weight, &plan->head[k].constant);
   }
   plan->head_count = count;
   return NTK_OK;
@@ -123,10 +125,11 @@ static ntk_status lower_connected(ntk_plan *plan, const ntk_layer *layers, size_
     }
     *fc = (ntk_fc_layer){.w2 = layers[k].weight_std * layers[k].weight_std,
                          .b2 = ntk_bias_variance(&layers[k], 1),
-                         .trained = !layers[k].fixed,
+                         .trained = !layers[k].fixed && !layers[k].width,
                          .norm = -1,
                          .dual = -1,
                          .tap = -1};
+    ntk_standard_terms(&layers[k], &fc->old_weight, &fc->constant);
     n++;
   }
   if (activations == 0) /* linear: read the products */

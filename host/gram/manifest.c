@@ -14,19 +14,27 @@ static json_t *describe_data(const ntk_dataset *data) {
                    (json_int_t)shape.channels, (json_int_t)shape.height, (json_int_t)shape.width);
 }
 
+/* For people. */
+static const char *normalisation(const ntk_plan *plan) {
+  switch (ntk_plan_convention(plan)) {
+    case NTK_CONVENTION_BY_NAME: return "published convention of the preset (generic times scale)";
+    case NTK_CONVENTION_GENERIC: return "generic";
+    default: return "published convention (generic times scale)";
+  }
+}
+
 char *ntk_manifest_write(const ntk_plan *plan, size_t index, const char *isa, const ntk_dataset *rows,
                          const ntk_dataset *columns) {
   ntk_output output = ntk_plan_output(plan, index);
   json_t *identity = json_pack(
-      "{s:s, s:s?, s:f, s:s, s:i, s:i, s:s, s:s, s:o, s:o}", "network", ntk_plan_network_text(plan), "preset",
-      ntk_plan_preset(plan), "scale", ntk_plan_scale(plan), "kernel", output.kernel == NTK_KERNEL_NTK ? "ntk" : "nngp",
-      "depth", output.depth, "pool", output.pool, "precision", ntk_plan_precision(plan) == NTK_F64 ? "f64" : "f32",
-      "isa", isa, "rows", describe_data(rows), "columns", describe_data(columns));
+      "{s:s, s:s?, s:s, s:f, s:s, s:i, s:i, s:b, s:s, s:s, s:o, s:o}", "network", ntk_plan_network_text(plan), "preset",
+      ntk_plan_preset(plan), "convention", ntk_convention_name(ntk_plan_convention(plan)), "scale",
+      ntk_plan_scale(plan), "kernel", output.kernel == NTK_KERNEL_NTK ? "ntk" : "nngp", "depth", output.depth, "pool",
+      output.pool, "flip", output.flip, "precision", ntk_plan_precision(plan) == NTK_F64 ? "f64" : "f32", "isa", isa,
+      "rows", describe_data(rows), "columns", describe_data(columns));
   json_t *root = identity ? json_pack("{s:o, s:s, s:s, s:s, s:s, s:s?}", "identity", identity, "written_by",
-                                      "libntk " NTK_VERSION_STRING, "normalisation",
-                                      ntk_plan_preset(plan) ? "published convention of the preset (generic times scale)"
-                                                            : "generic",
-                                      "output", output.name, "rows_data", ntk_dataset_spec(rows), "columns_data",
+                                      "libntk " NTK_VERSION_STRING, "normalisation", normalisation(plan), "output",
+                                      output.name, "rows_data", ntk_dataset_spec(rows), "columns_data",
                                       columns ? ntk_dataset_spec(columns) : NULL)
                           : NULL;
   char *text = root ? json_dumps(root, JSON_REAL_PRECISION(17)) : NULL;
@@ -59,11 +67,26 @@ static ntk_status open_data(const json_t *manifest, const char *spec_key, const 
   return status;
 }
 
+/* No name: the convention of the network's name. */
+static ntk_status read_convention(const char *name, ntk_convention *out) {
+  *out = NTK_CONVENTION_BY_NAME;
+  for (int k = 0; *name && ntk_convention_name((ntk_convention)k); k++) {
+    if (strcmp(ntk_convention_name((ntk_convention)k), name) != 0) continue;
+    *out = (ntk_convention)k;
+    return NTK_OK;
+  }
+  if (!*name) return NTK_OK;
+  return ntk_fail(NTK_ERROR_UNSUPPORTED,
+                  "the matrix is in the convention '%s', which this version of libntk does not know", name);
+}
+
 static ntk_status rebuild_plan(const json_t *identity, ntk_shape shape, ntk_plan **plan) {
   const char *preset = text_of(identity, "preset");
   int depth = (int)json_integer_value(json_object_get(identity, "depth"));
   int pool = (int)json_integer_value(json_object_get(identity, "pool"));
   ntk_plan_options options = {.precision = NTK_F64};
+  NTK_TRY(read_convention(text_of(identity, "convention"), &options.convention));
+  if (json_is_true(json_object_get(identity, "flip"))) options.flip = NTK_FLIP_AVERAGE;
   options.kernels = strcmp(text_of(identity, "kernel"), "nngp") == 0 ? NTK_KERNEL_NNGP : NTK_KERNEL_NTK;
   ntk_network *network = NULL;
   NTK_TRY(ntk_network_parse(*preset ? preset : text_of(identity, "network"), &network));

@@ -8,10 +8,22 @@
 #include "host/backend/backend.h"
 #include "host/status.h"
 
+enum { NAME_SIZE = 48 };
+
+/* Adds the output with this name, its flip behind it or in its place. */
+static void add_output(ntk_plan *plan, ntk_output output, const char *name) {
+  for (int flip = 0; flip < 2; flip++) {
+    if (plan->flip == (flip ? NTK_FLIP_PLAIN : NTK_FLIP_AVERAGE)) continue;
+    char *own = plan->names + plan->output_count * NAME_SIZE;
+    snprintf(own, NAME_SIZE, "%s%s", name, flip ? "-flip" : "");
+    output.flip = flip, output.name = own;
+    plan->outputs[plan->output_count++] = output;
+  }
+}
+
 static ntk_status make_outputs(ntk_plan *plan, bool depths, bool pools) {
-  enum { NAME_SIZE = 48 };
-  size_t kernels = plan->kernels == NTK_KERNEL_BOTH ? 2 : 1;
-  size_t count = (size_t)plan->program.tap_count * plan->program.pool_count * kernels, n = 0;
+  size_t kernels = (plan->kernels == NTK_KERNEL_BOTH ? 2 : 1) * (plan->flip == NTK_FLIP_BOTH ? 2 : 1);
+  size_t count = (size_t)plan->program.tap_count * plan->program.pool_count * kernels;
   plan->outputs = calloc(count, sizeof *plan->outputs);
   plan->names = calloc(count, NAME_SIZE);
   if (!plan->outputs || !plan->names) return ntk_fail(NTK_ERROR_MEMORY, "no memory for a plan");
@@ -19,13 +31,12 @@ static ntk_status make_outputs(ntk_plan *plan, bool depths, bool pools) {
     for (int q = 0; q < plan->program.pool_count; q++)
       for (int kernel = NTK_KERNEL_NTK; kernel <= NTK_KERNEL_NNGP; kernel++) {
         if (!(plan->kernels & kernel)) continue;
-        char *name = plan->names + n * NAME_SIZE;
-        int at = snprintf(name, NAME_SIZE, "%s", kernel == NTK_KERNEL_NTK ? "ntk" : "nngp");
-        if (depths) at += snprintf(name + at, NAME_SIZE - (size_t)at, "-depth%d", plan->tap_depth[t]);
-        if (pools) snprintf(name + at, NAME_SIZE - (size_t)at, "-lap%d", plan->pool_size[q]);
-        plan->outputs[n++] = (ntk_output){(ntk_kernel)kernel, plan->tap_depth[t], plan->pool_size[q], name};
+        char name[NAME_SIZE - sizeof "-flip"];
+        int at = snprintf(name, sizeof name, "%s", kernel == NTK_KERNEL_NTK ? "ntk" : "nngp");
+        if (depths) at += snprintf(name + at, sizeof name - (size_t)at, "-depth%d", plan->tap_depth[t]);
+        if (pools) snprintf(name + at, sizeof name - (size_t)at, "-lap%d", plan->pool_size[q]);
+        add_output(plan, (ntk_output){(ntk_kernel)kernel, plan->tap_depth[t], plan->pool_size[q], false, NULL}, name);
       }
-  plan->output_count = n;
   return NTK_OK;
 }
 
@@ -38,20 +49,29 @@ static char *copy_text(const char *text) {
 static ntk_status build(ntk_plan *plan, const ntk_network *network, const ntk_plan_options *options) {
   plan->kernels = options->kernels ? options->kernels : NTK_KERNEL_NTK;
   plan->precision = options->precision;
+  plan->flip = options->flip;
   if (plan->kernels & ~NTK_KERNEL_BOTH)
     return ntk_fail(NTK_ERROR_ARGUMENT, "kernels = %d is no mask of ntk_kernel", plan->kernels);
   if (plan->precision != NTK_F32 && plan->precision != NTK_F64)
     return ntk_fail(NTK_ERROR_ARGUMENT, "precision = %d is no ntk_precision", (int)plan->precision);
+  if (plan->flip != NTK_FLIP_PLAIN && plan->flip != NTK_FLIP_AVERAGE && plan->flip != NTK_FLIP_BOTH)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "flip = %d is no ntk_flip", (int)plan->flip);
   if ((options->depth_count && !options->depths) || (options->pool_count && !options->pools) ||
       options->depth_count > 1000 || options->pool_count > 1000)
     return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_options: a count without its list, or over 1000");
   NTK_TRY(ntk_network_check(network, plan->shape));
-  NTK_TRY(ntk_network_scale(network, plan->shape, &plan->scale));
+  const ntk_convention_sweep sweep = {options->depth_count > 0, options->pool_count > 0};
+  NTK_TRY(ntk_convention_scale(network, plan->shape, options->convention, sweep, &plan->scale));
+  plan->convention = options->convention;
+  if (plan->convention == NTK_CONVENTION_BY_NAME && !ntk_network_preset(network))
+    plan->convention = NTK_CONVENTION_GENERIC;
   plan->text = copy_text(ntk_network_text(network));
   plan->preset = copy_text(ntk_network_preset(network));
   if (!plan->text || (ntk_network_preset(network) && !plan->preset))
     return ntk_fail(NTK_ERROR_MEMORY, "no memory for a plan");
+  NTK_TRY(ntk_plan_check_widths(network, plan->shape));
   NTK_TRY(ntk_plan_lower(plan, network, options));
+  if (plan->flip != NTK_FLIP_PLAIN) NTK_TRY(ntk_plan_check_mirror(network, plan->shape));
   if (plan->entry_layers == 0) plan->entry_layers = (double)plan->entries * plan->activation_layers;
   NTK_TRY(make_outputs(plan, options->depth_count > 0, options->pool_count > 0));
   return ntk_plan_describe(plan, network);
@@ -104,11 +124,13 @@ ntk_shape ntk_plan_shape(const ntk_plan *plan) { return plan->shape; }
 ntk_precision ntk_plan_precision(const ntk_plan *plan) { return plan->precision; }
 const char *ntk_plan_network_text(const ntk_plan *plan) { return plan->text; }
 const char *ntk_plan_preset(const ntk_plan *plan) { return plan->preset; }
+ntk_convention ntk_plan_convention(const ntk_plan *plan) { return plan->convention; }
 double ntk_plan_scale(const ntk_plan *plan) { return plan->scale; }
 const char *ntk_plan_description(const ntk_plan *plan) { return plan->description; }
 
 ntk_cost ntk_plan_cost(const ntk_plan *plan) {
-  ntk_cost cost = {plan->planes, plan->entries, plan->activation_layers, plan->entry_layers, 0, 0};
+  ntk_cost cost = {.planes = plan->planes, .entries = plan->entries, .activation_layers = plan->activation_layers};
+  cost.entry_layers = plan->entry_layers * ntk_plan_evaluations(plan);
   if (plan->connected) {
     cost.bytes_per_pair = (int64_t)(sizeof(double) * (1 + 2 * (size_t)plan->fc.tap_count));
     cost.bytes_per_image = (int64_t)sizeof(double) * plan->fc.side_count +
@@ -123,9 +145,11 @@ ntk_cost ntk_plan_cost(const ntk_plan *plan) {
   return cost;
 }
 
+int ntk_plan_evaluations(const ntk_plan *plan) { return plan->flip == NTK_FLIP_PLAIN ? 1 : 2; }
+
 size_t ntk_plan_sums(const ntk_plan *plan) { return (size_t)plan->program.tap_count * plan->program.pool_count * 2; }
 
-void ntk_plan_finish(const ntk_plan *plan, const double *sums, double *values) {
+size_t ntk_plan_finish(const ntk_plan *plan, const double *sums, double *values) {
   size_t n = 0;
   for (int t = 0; t < plan->program.tap_count; t++)
     for (int q = 0; q < plan->program.pool_count; q++) {
@@ -133,10 +157,12 @@ void ntk_plan_finish(const ntk_plan *plan, const double *sums, double *values) {
       double factor = plan->tap_factor[t] * plan->pool_factor[q], ntk = sum[0] * factor, nngp = sum[1] * factor;
       for (size_t k = 0; k < plan->head_count; k++) {
         const ntk_head_layer *dense = &plan->head[k];
+        const double old = dense->old_weight * nngp + dense->constant;
         nngp = dense->w2 * nngp + dense->b2;
-        ntk = dense->w2 * ntk + (dense->trained ? nngp : 0);
+        ntk = dense->w2 * ntk + (dense->trained ? nngp : old);
       }
       if (plan->kernels & NTK_KERNEL_NTK) values[n++] = ntk * plan->scale;
       if (plan->kernels & NTK_KERNEL_NNGP) values[n++] = nngp * plan->scale;
     }
+  return n;
 }

@@ -12,13 +12,16 @@
 /* A dense layer after the readout, on the pooled scalars. */
 typedef struct ntk_head_layer {
   double w2, b2;
-  bool trained;
+  bool trained;                /* adds the new S to T */
+  double old_weight, constant; /* adds old_weight times the old S, and a constant, to T */
 } ntk_head_layer;
 
 struct ntk_plan {
   ntk_shape shape;
   ntk_precision precision;
   int kernels; /* mask of ntk_kernel */
+  ntk_flip flip;
+  ntk_convention convention;
   char *text, *preset, *description;
   double scale;
 
@@ -55,14 +58,30 @@ void *ntk_plan_own(ntk_plan *plan, size_t count, size_t size);
 /* b_std^2 of an affine layer; channels: those of the network's input. */
 double ntk_bias_variance(const ntk_layer *layer, int64_t channels);
 
-/* Number of pooled (T, S) pairs that the kernels return for one pair of inputs. */
+/* Evaluations of one pair of inputs: K(x,z), and with a flip K(Fx,z). */
+int ntk_plan_evaluations(const ntk_plan *plan);
+
+/* Number of pooled (T, S) pairs that the kernels return for one evaluation. */
 size_t ntk_plan_sums(const ntk_plan *plan);
 
-/* Turns the kernels' sums[tap][pool][2] = (T, S) of one pair into the plan's output values. */
-void ntk_plan_finish(const ntk_plan *plan, const double *sums, double *values);
+/* Turns the kernels' sums[tap][pool][2] = (T, S) of one evaluation into values, ordered as the outputs of a plan
+ * without flips; returns their number. */
+size_t ntk_plan_finish(const ntk_plan *plan, const double *sums, double *values);
 
 /* Lowering (lower.c): fills in everything but text, outputs and description. */
 ntk_status ntk_plan_lower(ntk_plan *plan, const ntk_network *network, const ntk_plan_options *options);
+
+/* What one can know of widths in the standard parameterisation; convolutions are not computed in it (standard.c). */
+ntk_status ntk_plan_check_widths(const ntk_network *network, ntk_shape shape);
+
+/* What a trained layer adds to T besides S_new: old_weight times the old S, and a constant (standard.c). */
+void ntk_standard_terms(const ntk_layer *layer, double *old_weight, double *constant);
+
+/* Whether a mirror commutes with the network; NTK_ERROR_NETWORK with the layer that it does not (mirror.c). */
+ntk_status ntk_plan_check_mirror(const ntk_network *network, ntk_shape shape);
+
+/* Replaces `count` images of the plan's shape by their mirror images (mirror.c). */
+void ntk_plan_mirror(const ntk_plan *plan, int64_t count, double *images);
 
 /* Writes plan->description (describe.c). */
 ntk_status ntk_plan_describe(ntk_plan *plan, const ntk_network *network);

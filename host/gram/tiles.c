@@ -97,7 +97,7 @@ ntk_status ntk_tiles_choose(const ntk_context *context, const ntk_plan *plan, nt
   int64_t tile = job->tile, longest = job->rows.count > job->columns.count ? job->rows.count : job->columns.count;
   if (tile > longest) tile = longest;
   if (tile <= 0) {
-    double seconds = plan->entry_layers / c.rate + 2e-8;
+    double seconds = ntk_plan_cost(plan).entry_layers / c.rate + 2e-8;
     double pairs = tile_seconds / seconds; /* per tile */
     tile = (int64_t)sqrt(pairs);
     if (tile > c.largest) tile = c.largest;
@@ -189,7 +189,7 @@ static void report(const ntk_context *context, const ntk_plan *plan, const team 
   p.done = computed + resumed;
   if (p.seconds > 0) p.pairs_per_second = (double)computed / p.seconds;
   if (computed > 0) p.seconds_left = (double)(p.total - p.done) / p.pairs_per_second;
-  p.entry_layers_per_second = p.pairs_per_second * plan->entry_layers;
+  p.entry_layers_per_second = p.pairs_per_second * ntk_plan_cost(plan).entry_layers;
   context->progress(&p, context->progress_user);
 }
 

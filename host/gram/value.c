@@ -16,14 +16,18 @@ double ntk_risk_limit(const ntk_plan *plan) {
   return fmin(4e-7, 3e-6 / plan->activation_layers);
 }
 
-ntk_status ntk_value_store(const ntk_plan *plan, const double *sums, double *one, double *const *values, size_t at,
-                           int64_t i, int64_t j) {
-  ntk_plan_finish(plan, sums, one);
-  for (size_t k = 0; k < plan->output_count; k++) {
+ntk_status ntk_value_store(const ntk_plan *plan, int evaluation, const double *sums, double *one, double *const *values,
+                           size_t at, int64_t i, int64_t j) {
+  const size_t count = ntk_plan_finish(plan, sums, one);
+  for (size_t k = 0; k < count; k++) {
     if (!isfinite(one[k]))
       return ntk_fail(NTK_ERROR_DATA, "the kernel of inputs %lld and %lld is not finite: scale the data or the weights",
                       (long long)i, (long long)j);
-    values[k][at] = one[k];
+    const bool both = plan->flip == NTK_FLIP_BOTH;
+    const size_t plain = both ? 2 * k : k, flipped = both ? 2 * k + 1 : k;
+    if (plan->flip != NTK_FLIP_AVERAGE && evaluation == 0) values[plain][at] = one[k];
+    if (plan->flip == NTK_FLIP_PLAIN) continue;
+    values[flipped][at] = evaluation == 0 ? one[k] / 2 : values[flipped][at] + one[k] / 2;
   }
   return NTK_OK;
 }

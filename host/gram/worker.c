@@ -17,6 +17,7 @@ enum { BLOCK = 32, GEMM_BLOCK = 64 };
 /* Prepared images of one side of a tile. */
 typedef struct image_side {
   const ntk_inputs *source;
+  bool mirrored;        /* these are the mirror images */
   int64_t first, count; /* what is prepared; count 0: nothing */
   char *images;         /* plane engine: count x bytes */
   size_t bytes;         /* of an image */
@@ -33,7 +34,7 @@ typedef struct exact_image {
 typedef struct cpu_worker {
   ntk_worker_shared *shared;
   int64_t tile, stride; /* stride: tile rounded up to GEMM_BLOCK */
-  image_side x, z;
+  image_side x, z, f;   /* f: the mirror images of x, with a flip */
   double *pixels;
   void *scratch;
   void *products;
@@ -42,7 +43,7 @@ typedef struct cpu_worker {
   double *fc_products, *fc_s, *fc_t;
   double *fc_sides; /* of one row */
   /* float64 second opinion, allocated when first needed */
-  exact_image exact_x[BLOCK], exact_z[BLOCK];
+  exact_image exact_x[BLOCK], exact_z[BLOCK], exact_f[BLOCK];
   void *exact_scratch, *exact_products;
 } cpu_worker;
 
@@ -71,15 +72,16 @@ static int64_t block_images(int64_t tile) { return tile < BLOCK ? tile : BLOCK; 
 
 static uint64_t worker_bytes(const ntk_plan *plan, const ntk_backend *backend, int64_t tile) {
   uint64_t t = (uint64_t)tile, stride = (uint64_t)padded(tile), input = ntk_plan_input_size(plan);
+  const uint64_t sides = 1 + (uint64_t)ntk_plan_evaluations(plan);
   uint64_t bytes = t * t * plan->output_count * sizeof(double) + input * sizeof(double);
   if (plan->connected)
-    return bytes + 2 * stride * (input + (uint64_t)plan->fc.side_count) * sizeof(double) +
+    return bytes + sides * stride * (input + (uint64_t)plan->fc.side_count) * sizeof(double) +
            GEMM_BLOCK * stride * sizeof(double) + 2 * stride * (uint64_t)plan->program.tap_count * sizeof(double);
   const ntk_plane_ops *ops = plane_ops(plan, backend);
   const uint64_t block = (uint64_t)block_images(tile);
-  bytes += (t + block) * ops->image_bytes(&plan->program) + ops->scratch_bytes(&plan->program);
-  bytes +=
-      2 * block * backend->plane_f64->image_bytes(&plan->program) + backend->plane_f64->scratch_bytes(&plan->program);
+  bytes += ((sides - 1) * t + block) * ops->image_bytes(&plan->program) + ops->scratch_bytes(&plan->program);
+  bytes += sides * block * backend->plane_f64->image_bytes(&plan->program) +
+           backend->plane_f64->scratch_bytes(&plan->program);
   if (many_channels(plan)) bytes += 2 * product_count(plan) * sizeof(double);
   return bytes;
 }
@@ -121,10 +123,11 @@ static void free_worker(void *worker) {
   if (!w) return;
   if (w->values)
     for (size_t k = 0; k < w->shared->plan->output_count; k++) free(w->values[k]);
-  free(w->x.images), free(w->x.rows), free(w->x.sides), free(w->z.images), free(w->z.rows), free(w->z.sides);
+  image_side *const sides[] = {&w->x, &w->z, &w->f};
+  for (int k = 0; k < 3; k++) free(sides[k]->images), free(sides[k]->rows), free(sides[k]->sides);
   free(w->pixels), free(w->scratch), free(w->products), free(w->sums), free(w->one), free(w->values);
   free(w->fc_products), free(w->fc_s), free(w->fc_t), free(w->fc_sides);
-  for (int k = 0; k < BLOCK; k++) free(w->exact_x[k].image), free(w->exact_z[k].image);
+  for (int k = 0; k < BLOCK; k++) free(w->exact_x[k].image), free(w->exact_z[k].image), free(w->exact_f[k].image);
   free(w->exact_scratch), free(w->exact_products);
   free(w);
 }
@@ -138,7 +141,9 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
   w->shared = shared, w->tile = tile, w->stride = padded(tile);
   w->x.source = &shared->job->rows;
   w->z.source = shared->job->columns.count ? &shared->job->columns : &shared->job->rows;
+  w->f.source = w->x.source, w->f.mirrored = true;
   bool ok = create_side(w, &w->x, tile) && create_side(w, &w->z, block_images(tile));
+  ok = ok && (ntk_plan_evaluations(plan) == 1 || create_side(w, &w->f, tile));
   ok = ok && (w->pixels = take(ntk_plan_input_size(plan) * sizeof(double))) != NULL;
   ok = ok && (w->sums = take(ntk_plan_sums(plan) * sizeof(double))) != NULL;
   ok = ok && (w->one = take(plan->output_count * sizeof(double))) != NULL;
@@ -183,6 +188,7 @@ static ntk_status prepare_images(cpu_worker *w, image_side *side, int64_t first,
   for (int64_t k = 0; k < count; k++) {
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
     NTK_TRY(ntk_inputs_read(side->source, plan, first + k, 1, w->pixels));
+    if (side->mirrored) ntk_plan_mirror(plan, 1, w->pixels);
     ops->prepare(&plan->program, w->pixels, side->images + (size_t)k * side->bytes, w->scratch);
   }
   side->first = first, side->count = count;
@@ -200,32 +206,33 @@ static void input_products(const ntk_plan *plan, const ntk_plane_ops *ops, const
 }
 
 /* The pair in float64, whatever the plan's precision. */
-static ntk_status prepare_exact(cpu_worker *w, const ntk_inputs *source, int64_t index, exact_image *out) {
+static ntk_status prepare_exact(cpu_worker *w, const image_side *side, int64_t index, exact_image *out) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_plane_ops *ops = w->shared->backend->plane_f64;
   if (out->image && out->index == index) return NTK_OK;
   if (!out->image && !(out->image = take(ops->image_bytes(&plan->program)))) return no_memory();
   out->index = -1;
-  NTK_TRY(ntk_inputs_read(source, plan, index, 1, w->pixels));
+  NTK_TRY(ntk_inputs_read(side->source, plan, index, 1, w->pixels));
+  if (side->mirrored) ntk_plan_mirror(plan, 1, w->pixels);
   ops->prepare(&plan->program, w->pixels, out->image, w->exact_scratch);
   out->index = index;
   return NTK_OK;
 }
 
-/* A pair once more in float64. */
-static ntk_status exact_pair(cpu_worker *w, int64_t i, int64_t j) {
+/* An evaluation of a pair once more in float64. */
+static ntk_status exact_pair(cpu_worker *w, int evaluation, int64_t i, int64_t j) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_program *program = &plan->program;
   const ntk_plane_ops *ops = w->shared->backend->plane_f64;
   const int64_t images = block_images(w->tile);
-  exact_image *x = &w->exact_x[i % images], *z = &w->exact_z[j % images];
+  exact_image *x = evaluation ? &w->exact_f[i % images] : &w->exact_x[i % images], *z = &w->exact_z[j % images];
   if (!w->exact_scratch) {
     w->exact_products = take(many_channels(plan) ? product_count(plan) * sizeof(double) : 1);
     w->exact_scratch = take(ops->scratch_bytes(program));
     if (!w->exact_products || !w->exact_scratch) return no_memory();
   }
-  NTK_TRY(prepare_exact(w, w->x.source, i, x));
-  NTK_TRY(prepare_exact(w, w->z.source, j, z));
+  NTK_TRY(prepare_exact(w, evaluation ? &w->f : &w->x, i, x));
+  NTK_TRY(prepare_exact(w, &w->z, j, z));
   if (many_channels(plan)) input_products(plan, ops, x->image, z->image, w->exact_products);
   ops->pair(program, x->image, z->image, w->exact_products, w->exact_scratch, w->sums);
   atomic_fetch_add(&w->shared->recomputed, 1);
@@ -236,17 +243,27 @@ static ntk_status exact_pair(cpu_worker *w, int64_t i, int64_t j) {
 static ntk_status plane_pair(cpu_worker *w, const image_side *columns, int64_t i, int64_t j, size_t at) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_plane_ops *ops = plane_ops(plan, w->shared->backend);
-  const char *x = w->x.images + (size_t)(i - w->x.first) * w->x.bytes;
   const char *z = columns->images + (size_t)(j - columns->first) * columns->bytes;
-  if (many_channels(plan)) input_products(plan, ops, x, z, w->products);
-  double risk = ops->pair(&plan->program, x, z, w->products, w->scratch, w->sums);
-  if (risk > ntk_risk_limit(plan)) NTK_TRY(exact_pair(w, i, j));
-  return ntk_value_store(plan, w->sums, w->one, w->values, at, i, j);
+  for (int e = 0; e < ntk_plan_evaluations(plan); e++) {
+    const image_side *rows = e ? &w->f : &w->x;
+    const char *x = rows->images + (size_t)(i - rows->first) * rows->bytes;
+    if (many_channels(plan)) input_products(plan, ops, x, z, w->products);
+    double risk = ops->pair(&plan->program, x, z, w->products, w->scratch, w->sums);
+    if (risk > ntk_risk_limit(plan)) NTK_TRY(exact_pair(w, e, i, j));
+    NTK_TRY(ntk_value_store(plan, e, w->sums, w->one, w->values, at, i, j));
+  }
+  return NTK_OK;
+}
+
+/* Images [first, first + count) of the rows, with their mirror images if they are wanted. */
+static ntk_status prepare_row_images(cpu_worker *w, int64_t first, int64_t count) {
+  NTK_TRY(prepare_images(w, &w->x, first, count));
+  return ntk_plan_evaluations(w->shared->plan) == 1 ? NTK_OK : prepare_images(w, &w->f, first, count);
 }
 
 /* Rows whose prepared images take about half of a common L2 cache (1 MiB), so that the other half streams columns. */
-static int64_t near_rows(const image_side *side) {
-  const int64_t rows = (int64_t)(((size_t)640 << 10) / side->bytes);
+static int64_t near_rows(const image_side *side, int evaluations) {
+  const int64_t rows = (int64_t)(((size_t)640 << 10) / (side->bytes * (size_t)evaluations));
   return rows < 1 ? 1 : least(rows, BLOCK);
 }
 
@@ -266,8 +283,8 @@ static ntk_status plane_block(cpu_worker *w, const image_side *z, int64_t i0, in
 
 static ntk_status plane_tile(cpu_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool triangle) {
   const image_side *z = triangle ? &w->x : &w->z;
-  const int64_t near = near_rows(&w->x);
-  NTK_TRY(prepare_images(w, &w->x, i0, rows));
+  const int64_t near = near_rows(&w->x, ntk_plan_evaluations(w->shared->plan));
+  NTK_TRY(prepare_row_images(w, i0, rows));
   for (int64_t jb = 0; jb < columns; jb += BLOCK) {
     const int64_t je = least(jb + BLOCK, columns);
     if (!triangle) NTK_TRY(prepare_images(w, &w->z, j0 + jb, je - jb));
@@ -281,7 +298,7 @@ static ntk_status plane_diagonal(cpu_worker *w, int64_t i0, int64_t rows) {
   image_side *z = w->z.source == w->x.source ? &w->x : &w->z;
   for (int64_t i = i0; i < i0 + rows; i++) {
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
-    NTK_TRY(prepare_images(w, &w->x, i, 1));
+    NTK_TRY(prepare_row_images(w, i, 1));
     NTK_TRY(prepare_images(w, z, i, 1));
     NTK_TRY(plane_pair(w, z, i, i, (size_t)(i - i0)));
     atomic_fetch_add(&w->shared->pairs, 1);
@@ -333,6 +350,7 @@ static ntk_status prepare_rows(cpu_worker *w, image_side *side, int64_t first, i
   if (side->count == count && side->first == first) return NTK_OK;
   side->count = 0;
   NTK_TRY(ntk_inputs_read(side->source, plan, first, count, side->rows));
+  if (side->mirrored) ntk_plan_mirror(plan, count, side->rows);
   memset(side->rows + (size_t)count * d, 0, (size_t)(w->stride - count) * d * sizeof(double));
   for (int64_t k = 0; k < w->stride; k++) {
     /* by the very GEMM that makes the products, so that an input and its copy have rho = 1 to the last bit */
@@ -345,32 +363,43 @@ static ntk_status prepare_rows(cpu_worker *w, image_side *side, int64_t first, i
   return NTK_OK;
 }
 
-/* Rows [ib, ib + GEMM_BLOCK) against all columns. */
-static void block_products(cpu_worker *w, int64_t ib, int64_t columns) {
+/* Rows [ib, ib + GEMM_BLOCK) of x against all columns. */
+static void block_products(cpu_worker *w, const image_side *x, int64_t ib, int64_t columns) {
   int64_t d = (int64_t)ntk_plan_input_size(w->shared->plan);
   for (int64_t jb = 0; jb < columns; jb += GEMM_BLOCK)
-    gemm_block(w->x.rows + ib * d, w->z.rows + jb * d, (int)d, w->fc_products + jb, w->stride);
+    gemm_block(x->rows + ib * d, w->z.rows + jb * d, (int)d, w->fc_products + jb, w->stride);
 }
 
-static ntk_status connected_tile(cpu_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool diagonal) {
+/* One evaluation of all pairs of a tile. */
+static ntk_status connected_pairs(cpu_worker *w, int evaluation, int64_t i0, int64_t rows, int64_t j0, int64_t columns,
+                                  bool diagonal) {
   const ntk_plan *plan = w->shared->plan;
+  const bool last = evaluation + 1 == ntk_plan_evaluations(plan);
+  image_side *x = evaluation ? &w->f : &w->x;
   size_t stride = (size_t)w->stride, taps = (size_t)plan->program.tap_count;
-  NTK_TRY(prepare_rows(w, &w->x, i0, rows));
+  NTK_TRY(prepare_rows(w, x, i0, rows));
   NTK_TRY(prepare_rows(w, &w->z, j0, columns));
   for (int64_t i = 0; i < rows; i++) {
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
-    if (i % GEMM_BLOCK == 0) block_products(w, i, columns);
-    for (int l = 0; l < plan->fc.side_count; l++) w->fc_sides[l] = w->x.sides[(size_t)l * stride + (size_t)i];
+    if (i % GEMM_BLOCK == 0) block_products(w, x, i, columns);
+    for (int l = 0; l < plan->fc.side_count; l++) w->fc_sides[l] = x->sides[(size_t)l * stride + (size_t)i];
     w->shared->backend->fc_row(&plan->fc, w->fc_products + (i % GEMM_BLOCK) * (int64_t)stride, w->fc_sides, w->z.sides,
                                stride, (size_t)columns, w->fc_s, w->fc_t);
     for (int64_t j = diagonal ? i : 0; j < (diagonal ? i + 1 : columns); j++) {
       for (size_t t = 0; t < taps; t++)
         w->sums[2 * t] = w->fc_t[t * stride + (size_t)j], w->sums[2 * t + 1] = w->fc_s[t * stride + (size_t)j];
-      NTK_TRY(
-          ntk_value_store(plan, w->sums, w->one, w->values, (size_t)(diagonal ? i : i * columns + j), i0 + i, j0 + j));
+      NTK_TRY(ntk_value_store(plan, evaluation, w->sums, w->one, w->values, (size_t)(diagonal ? i : i * columns + j),
+                              i0 + i, j0 + j));
     }
-    atomic_fetch_add(&w->shared->pairs, diagonal ? 1 : i0 == j0 && w->x.source == w->z.source ? columns - i : columns);
+    const int64_t done = diagonal ? 1 : i0 == j0 && w->x.source == w->z.source ? columns - i : columns;
+    if (last) atomic_fetch_add(&w->shared->pairs, done);
   }
+  return NTK_OK;
+}
+
+static ntk_status connected_tile(cpu_worker *w, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool diagonal) {
+  for (int e = 0; e < ntk_plan_evaluations(w->shared->plan); e++)
+    NTK_TRY(connected_pairs(w, e, i0, rows, j0, columns, diagonal));
   return NTK_OK;
 }
 

@@ -40,10 +40,11 @@ ntk_status ntk_worker_interrupted(void);
 /* Estimated relative error of an NTK value from which a float32 pair is recomputed in float64 (docs/accuracy.md). */
 double ntk_risk_limit(const ntk_plan *plan);
 
-/* Turns the kernels' sums of pair (i, j) into the outputs' values and stores them at values[..][at]. one: room for a
- * value of every output. NTK_ERROR_DATA for a value that is not finite. */
-ntk_status ntk_value_store(const ntk_plan *plan, const double *sums, double *one, double *const *values, size_t at,
-                           int64_t i, int64_t j);
+/* Turns the kernels' sums of an evaluation of pair (i, j) into the outputs' values at values[..][at]: evaluation 0,
+ * K(x,z), is stored; then 1, K(Fx,z), is averaged in. one: room for a value of every output. NTK_ERROR_DATA for a value
+ * that is not finite. */
+ntk_status ntk_value_store(const ntk_plan *plan, int evaluation, const double *sums, double *one, double *const *values,
+                           size_t at, int64_t i, int64_t j);
 
 /* Copies the upper triangle of a square tile to the lower one: symmetric to the last bit. */
 void ntk_values_mirror(const ntk_plan *plan, double *const *values, int64_t n);

@@ -10,6 +10,7 @@
   { name, target, type, 0, 0 }
 #define INTEGER(name, target, low, high) \
   { name, target, NTK_TYPE_INTEGER, low, high }
+#define WIDTH INTEGER("width", NTK_OPTION_WIDTH, 1, 1000000000)
 #define FACTOR NUMBER("c", NTK_OPTION_FACTOR, NTK_TYPE_FACTOR)
 
 static const ntk_option_spec conv_options[] = {
@@ -18,6 +19,7 @@ static const ntk_option_spec conv_options[] = {
     NUMBER("b", NTK_OPTION_B, NTK_TYPE_NOT_NEGATIVE),
     NUMBER("gamma", NTK_OPTION_GAMMA, NTK_TYPE_NOT_NEGATIVE),
     FLAG("fixed", NTK_OPTION_FIXED),
+    WIDTH,
     FLAG("zero", NTK_OPTION_ZERO),
     FLAG("circular", NTK_OPTION_CIRCULAR),
     FLAG("valid", NTK_OPTION_VALID),
@@ -27,6 +29,7 @@ static const ntk_option_spec dense_options[] = {
     NUMBER("W", NTK_OPTION_W, NTK_TYPE_NOT_NEGATIVE),
     NUMBER("b", NTK_OPTION_B, NTK_TYPE_NOT_NEGATIVE),
     FLAG("fixed", NTK_OPTION_FIXED),
+    WIDTH,
 };
 static const ntk_option_spec plain_options[] = {FACTOR};
 static const ntk_option_spec one_value_options[] = {NUMBER(NULL, NTK_OPTION_PARAM0, NTK_TYPE_REAL), FACTOR};
@@ -135,6 +138,7 @@ double *ntk_option_field(ntk_layer *layer, const ntk_option_spec *option, int **
   switch (option->target) {
     case NTK_OPTION_STRIDE: *whole = &layer->stride; return NULL;
     case NTK_OPTION_POOL: *whole = &layer->pool; return NULL;
+    case NTK_OPTION_WIDTH: *whole = &layer->width; return NULL;
     case NTK_OPTION_W: return &layer->weight_std;
     case NTK_OPTION_B: return &layer->bias_std;
     case NTK_OPTION_GAMMA: return &layer->gamma;

@@ -73,6 +73,7 @@ struct ntk_layer {
   bool has_gamma;     /* conv: Li's bias, b = gamma / sqrt(rows cols C0), C0 = channels of the input */
   double gamma;
   bool fixed;         /* neither weights nor bias trained */
+  int width;          /* standard parameterisation: channels of the layer's input; 0: NTK parameterisation */
 
   /* activation */
   ntk_activation activation;
@@ -109,6 +110,17 @@ typedef enum ntk_scale_rule {
   NTK_SCALE_LAP,          /* C0 P Q      Li LAP(c): generic lap value is LAP_c/(P Q), channels unnormalised */
   NTK_SCALE_UCI           /* d 2^-L      UCI family, c_s = 1 and <x,z> */
 } ntk_scale_rule;
+
+/* What a plan varies of the network that is written. */
+typedef struct ntk_convention_sweep {
+  bool depths; /* the readout moves behind other activations */
+  bool pools;  /* lap(c) takes its place */
+} ntk_convention_sweep;
+
+/* The factor from the generic normalisation to a convention; NTK_ERROR_NETWORK with the layer that the convention cannot
+ * express (convention.c). */
+ntk_status ntk_convention_scale(const ntk_network *network, ntk_shape shape, ntk_convention convention,
+                                ntk_convention_sweep sweep, double *scale);
 
 /* The layer's name with its size and without its options, e.g. "conv3x5", "leaky"; "(" for a group. */
 enum { NTK_LAYER_NAME_SIZE = 32 };

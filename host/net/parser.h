@@ -54,7 +54,8 @@ typedef enum ntk_option_target {
   NTK_OPTION_PARAM2,
   NTK_OPTION_DEGREE, /* params[0], a whole number */
   NTK_OPTION_LIST,   /* params, one value or more */
-  NTK_OPTION_FACTOR
+  NTK_OPTION_FACTOR,
+  NTK_OPTION_WIDTH
 } ntk_option_target;
 
 typedef enum ntk_option_type {

@@ -63,6 +63,7 @@ static bool is_default(const ntk_layer *layer, const ntk_layer *standard, const 
     case NTK_OPTION_PARAM1: return option->name && layer->params[1] == standard->params[1];
     case NTK_OPTION_PARAM2: return option->name && layer->params[2] == standard->params[2];
     case NTK_OPTION_FACTOR: return !layer->has_factor;
+    case NTK_OPTION_WIDTH: return layer->width == 0;
     case NTK_OPTION_POOL:
     case NTK_OPTION_DEGREE:
     case NTK_OPTION_LIST: return false;

@@ -34,7 +34,8 @@ typedef struct ntk_gram_report {
   int64_t pairs;            /**< Pairs of the whole matrix (the triangle of a symmetric one). */
   int64_t pairs_computed;   /**< Pairs computed by this run. */
   int64_t pairs_resumed;    /**< Pairs found finished. */
-  int64_t pairs_recomputed; /**< Pairs recomputed in float64 because float32 could not resolve them. */
+  int64_t pairs_recomputed; /**< Pairs recomputed in float64 because float32 could not resolve them; with a flip K(x,z)
+                                 and K(Fx,z) count apart. */
   double seconds;           /**< Wall time of this run. */
   double entry_layers_per_second;
   int64_t tile;             /**< Tile size used. */
@@ -48,8 +49,8 @@ NTK_API ntk_status ntk_gram_output_path(const char *path, const ntk_plan *plan, 
  *  @param rows    data set of the rows.
  *  @param columns data set of the columns, or NULL: the symmetric matrix of `rows` against itself.
  *  @param report  receives what was done (also on failure, as far as it went); may be NULL.
- *  @return NTK_OK; NTK_ERROR_INTERRUPTED (cancelled; resumable); NTK_ERROR_MISMATCH (resume with another network, data set
- *          or precision); NTK_ERROR_CORRUPT; NTK_ERROR_IO (full disk: resumable); NTK_ERROR_MEMORY; NTK_ERROR_ARGUMENT. */
+ *  @return NTK_OK; NTK_ERROR_INTERRUPTED (cancelled; resumable); NTK_ERROR_MISMATCH (resume with another plan or data set);
+ *          NTK_ERROR_CORRUPT; NTK_ERROR_IO (full disk: resumable); NTK_ERROR_MEMORY; NTK_ERROR_ARGUMENT. */
 NTK_API ntk_status ntk_gram(ntk_context *context, const ntk_plan *plan, const ntk_dataset *rows,
                             const ntk_dataset *columns, const ntk_gram_options *options, ntk_gram_report *report);
 

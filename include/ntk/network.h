@@ -48,6 +48,18 @@ NTK_API ntk_status ntk_network_check(const ntk_network *network, ntk_shape shape
  *  @param scale receives the factor. @return NTK_OK, NTK_ERROR_ARGUMENT. */
 NTK_API ntk_status ntk_network_scale(const ntk_network *network, ntk_shape shape, double *scale);
 
+/** In which published normalisation kernel values are given: the generic value times one factor (docs/conventions.md). */
+typedef enum ntk_convention {
+  NTK_CONVENTION_BY_NAME = 0, /**< A preset's own (ntk_network_scale); generic for a network that was written out. */
+  NTK_CONVENTION_GENERIC = 1, /**< Factor 1, for presets too. */
+  NTK_CONVENTION_ARORA = 2,   /**< arXiv:1904.11955: sums over channels and pixels. */
+  NTK_CONVENTION_LI = 3,      /**< arXiv:1911.00809: LAP_c in the channels of arXiv:1904.11955. */
+  NTK_CONVENTION_NEURAL_TANGENTS = 4 /**< The library neural-tangents with plain ReLU and W_std = sqrt(2) in every layer. */
+} ntk_convention;
+
+/** "preset", "generic", "arora", "li" or "neural-tangents"; NULL for no ntk_convention. Static storage. */
+NTK_API const char *ntk_convention_name(ntk_convention convention);
+
 /** The number of preset families; their patterns and meanings are numbered from 0. */
 NTK_API size_t ntk_preset_count(void);
 

@@ -7,6 +7,7 @@
 #include <ntk/context.h>
 #include <ntk/network.h>
 #include <ntk/status.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,15 @@ typedef enum ntk_precision {
   NTK_F64 = 1  /**< float64 throughout. */
 } ntk_precision;
 
+/** Averaging over the horizontal mirror images Fx, (Fx)[i,j] = x[i, width-1-j]: regression with
+ *  K_flip(x,z) = (K(x,z) + K(Fx,z)) / 2 on N images and ridge lambda predicts what K does on these images, their mirror
+ *  images and ridge 2 lambda (arXiv:1911.00809; docs/conventions.md). */
+typedef enum ntk_flip {
+  NTK_FLIP_PLAIN = 0,   /**< K(x,z). */
+  NTK_FLIP_AVERAGE = 1, /**< K_flip(x,z); two evaluations a pair. */
+  NTK_FLIP_BOTH = 2     /**< Both, as two outputs, from the same two evaluations. */
+} ntk_flip;
+
 /** Which of the network's kernels one pass shall give. Zero-initialise for: the NTK of the text as written, float32. */
 typedef struct ntk_plan_options {
   int kernels;             /**< Mask of ntk_kernel; 0 means NTK_KERNEL_NTK. */
@@ -37,14 +47,18 @@ typedef struct ntk_plan_options {
   const int *pools;        /**< Replace the readout by lap(c) for each c >= 0 (circular if the text's lap is); NULL: as
                                 written. */
   size_t pool_count;
+  ntk_flip flip;           /**< Default NTK_FLIP_PLAIN; others need images and a network that a mirror commutes with. */
+  ntk_convention convention; /**< Default NTK_CONVENTION_BY_NAME; others need a network that the convention knows. */
 } ntk_plan_options;
 
-/** One of the matrices that a plan computes. Order: depth-major, then pool, then NTK before NNGP. */
+/** One of the matrices that a plan computes. Order: depth-major, then pool, then NTK before NNGP, then plain before
+ *  flipped. */
 typedef struct ntk_output {
   ntk_kernel kernel; /**< NTK_KERNEL_NTK or NTK_KERNEL_NNGP. */
   int depth;         /**< Number of activations before the readout. */
   int pool;          /**< c of lap(c); -1 for another readout. */
-  const char *name;  /**< E.g. "ntk", "nngp-depth5-lap4"; unique within the plan and stable. Owned by the plan. */
+  bool flip;         /**< K_flip instead of K. */
+  const char *name;  /**< E.g. "ntk", "nngp-depth5-lap4-flip"; unique within the plan and stable. Owned by the plan. */
 } ntk_output;
 
 /** A plan; immutable, so several threads may share one. */
@@ -52,7 +66,8 @@ typedef struct ntk_plan ntk_plan;
 
 /** Plans a network for inputs of one shape.
  *  @param options NULL for the defaults. The plan keeps copies of what it needs; network may be freed.
- *  @return NTK_OK; NTK_ERROR_NETWORK (impossible for this shape); NTK_ERROR_UNSUPPORTED (not computed yet: says which
+ *  @return NTK_OK; NTK_ERROR_NETWORK (impossible for this shape, a flip of a network that a mirror does not commute with,
+ *          or a layer that the convention does not know: says which); NTK_ERROR_UNSUPPORTED (not computed yet: says which
  *          layer); NTK_ERROR_ARGUMENT; NTK_ERROR_MEMORY. */
 NTK_API ntk_status ntk_plan_create(const ntk_network *network, ntk_shape shape, const ntk_plan_options *options,
                                    ntk_plan **out);
@@ -78,7 +93,11 @@ NTK_API const char *ntk_plan_network_text(const ntk_plan *plan);
 /** The preset's name, or NULL. Owned by the plan. */
 NTK_API const char *ntk_plan_preset(const ntk_plan *plan);
 
-/** The factor that every value is multiplied by (ntk_network_scale; 1 unless the network is a preset). */
+/** The convention of the values: NTK_CONVENTION_BY_NAME for a preset in its own convention, NTK_CONVENTION_GENERIC for a
+ *  text without another. */
+NTK_API ntk_convention ntk_plan_convention(const ntk_plan *plan);
+
+/** The factor from the generic normalisation to that convention, by which every value is multiplied. */
 NTK_API double ntk_plan_scale(const ntk_plan *plan);
 
 /** What one pair of inputs costs. */
@@ -86,7 +105,7 @@ typedef struct ntk_cost {
   int64_t planes;            /**< Offset planes demanded by the readout (docs/design.md); 1 for a fully connected network. */
   int64_t entries;           /**< Entries [i,j,i',j'] in those planes. */
   int64_t activation_layers; /**< Activations, each counted once. */
-  double entry_layers;       /**< Entry-layers of one pair: entries times activation layers. */
+  double entry_layers;       /**< Entry-layers of one pair: entries times activation layers; with a flip twice that. */
   int64_t bytes_per_pair;    /**< Working memory of one pair in flight, in bytes. */
   int64_t bytes_per_image;   /**< Tables kept per image while its tile is computed, in bytes. */
 } ntk_cost;

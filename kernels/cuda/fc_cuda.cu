@@ -55,8 +55,8 @@ __global__ void __launch_bounds__(FC_THREADS) fc_pairs(ntk_cuda_fc p, const doub
   double s = products[i * block + j], t = 0;
   for (int l = 0; l < p.layer_count; l++) {
     const ntk_fc_layer layer = p.layers[l];
+    t = fma(layer.w2, t, fma(layer.old_weight, s, layer.constant));
     s = fma(layer.w2, s, layer.b2);
-    t *= layer.w2;
     if (layer.trained) t += s;
     if (layer.relu) {
       const size_t at = layer.norm * block, reciprocal = (p.norm_count + layer.norm) * block;

@@ -18,6 +18,7 @@ typedef struct problem {
 static struct {
   int depths[4], pools[4];
   size_t depth_count, pool_count;
+  ntk_flip flip;
 } sweep;
 
 static ntk_plan_options plan_options(ntk_precision precision) {
@@ -26,7 +27,8 @@ static ntk_plan_options plan_options(ntk_precision precision) {
                             .depths = sweep.depth_count ? sweep.depths : NULL,
                             .depth_count = sweep.depth_count,
                             .pools = sweep.pool_count ? sweep.pools : NULL,
-                            .pool_count = sweep.pool_count};
+                            .pool_count = sweep.pool_count,
+                            .flip = sweep.flip};
 }
 
 static double random_pixel(uint64_t *state) {
@@ -47,6 +49,9 @@ static double *random_images(const problem *p, uint64_t state) {
         const double noise = random_pixel(&state);
         x[(k * height + i) * width + j] = background == 0 || inside ? noise : background;
       }
+  const int image = p->channels * height * width;
+  for (int at = 0; sweep.flip != NTK_FLIP_PLAIN && at < image; at++)
+    x[image + at] = x[at / width * width + width - 1 - at % width];
   return x;
 }
 
@@ -236,12 +241,28 @@ Test(cuda_plane, constant_regions) {
   kernels_agree(&problems[0]);
 }
 
+/* Averages over mirror images; the second image is the first one's mirror image, so that K(Fx,z) needs a second opinion
+ * where K(x,z) does not. */
+Test(cuda_plane, flips) {
+  static const problem problems[] = {
+      {"2*(conv3 relu) gap", 3, 8, 7, 3, NTK_F64},      {"3*(conv3 relu) flatten", 3, 16, 16, 4, NTK_F32},
+      {"2*(conv3 relu) lap(2)", 2, 9, 12, 3, NTK_F32},  {"2*(conv3 relu) lap(3)", 1, 28, 28, 3, NTK_F32},
+      {"2*(conv3 relu) flatten", 40, 8, 8, 3, NTK_F32}, {"2*(dense relu) dense", 2, 4, 3, 9, NTK_F32},
+  };
+  for (int flip = NTK_FLIP_AVERAGE; flip <= NTK_FLIP_BOTH; flip++)
+    for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) {
+      sweep.flip = (ntk_flip)flip;
+      agree(&problems[k]);
+    }
+}
+
 /* Fully connected networks: several taps, biases, more inputs than a block, one more than a tile. */
 Test(cuda_plane, connected) {
   static const problem problems[] = {
       {"dense relu dense", 7, 0, 0, 5, NTK_F64},
       {"3*(dense relu) dense", 784, 0, 0, 37, NTK_F32},
       {"4*(dense(W=1.3,b=0.2) relu) dense", 30, 0, 0, 20, NTK_F64},
+      {"dense(width=30) relu dense(W=1.3,b=0.2,width=64) relu dense(width=99)", 30, 0, 0, 9, NTK_F64},
       {"2*(dense relu) dense", 3, 0, 0, 600, NTK_F32},
       {"flatten 2*(dense relu) dense", 2, 4, 3, 9, NTK_F32},
   };

@@ -30,6 +30,17 @@ NTK_SHIM_MEMORY=3000000 "$ntk" gram --device cuda --net "$net" --data "$data[0:2
   fail "a device with little memory"
 cmp -s cuda.npy parts.npy || fail "parts of tiles: other bits"
 
+# Averages over mirror images beside the plain kernel, whose bits stay those of a run of its own.
+for flip in plain both average; do
+  memory=4000000000
+  [ $flip = average ] && memory=3000000
+  NTK_SHIM_MEMORY=$memory "$ntk" gram --device cuda --net "$net" --data "$data[0:11]" --flip $flip --tile 7 --out $flip.npy \
+    --progress none || fail "--flip $flip"
+done
+cmp -s plain.npy both-ntk.npy || fail "the plain kernel beside flips: other bits"
+cmp -s average.npy both-ntk-flip.npy || fail "flips with little memory: other bits"
+"$ntk" verify average.npy --device cpu --samples 100 --json >verify.json || fail "verify of flips"
+
 # Fully connected networks: all depths at once, against the CPU; tiles change no bit; a library that fails.
 dense='4*(dense relu) dense'
 "$ntk" gram --device cuda --net "$dense" --data "$data[0:70]" --depths 1,3,4 --out fc.npy --progress none || fail "dense"

@@ -146,8 +146,12 @@ typedef struct cli_model {
   int kernel; /* CLI_KERNEL_BY_NAME: what the network's name promises, the NTK for a text */
   int precision;
   cli_list depths, pools; /* empty: as written */
+  int flip;               /* ntk_flip */
+  int convention;         /* ntk_convention */
 } cli_model;
 
+#define CLI_FLIP_CHOICES "plain|average|both"
+#define CLI_CONVENTION_CHOICES "preset|generic|arora|li|neural-tangents"
 enum { CLI_KERNEL_BY_NAME = -1 };
 
 extern const cli_option cli_compute_options[];
@@ -226,6 +230,15 @@ int cli_solve_run(ntk_context *context, const cli_solve *solve, const cli_solve_
 
 /* The numbers of a result that reports show. */
 void cli_solve_json(cli_json *json, const ntk_regress_result *result);
+
+/* ---- table.c: the accuracies of a sweep as the literature prints them: a table a kernel, rows c of lap(c), columns
+ * depths, in Markdown ---- */
+
+/* Whether the plan sweeps over something that a table shows. */
+bool cli_is_table(const ntk_plan *plan);
+
+/* accuracies: one for each output, in 0..1; NaN: unknown. */
+void cli_print_table(const ntk_plan *plan, const double *accuracies);
 
 /* ---- json.c: values that JSON cannot hold become null; a failed allocation is noticed when printing ---- */
 

@@ -137,6 +137,7 @@ static void describe_output(const evaluation *e, size_t k, cli_json *json) {
   cli_json_text(json, "kernel", output.kernel == NTK_KERNEL_NNGP ? "nngp" : "ntk");
   cli_json_integer(json, "depth", output.depth);
   cli_json_integer(json, "pool", output.pool);
+  cli_json_bool(json, "flip", output.flip);
   cli_solve_json(json, &o->result);
   cli_json_real(json, "seconds", o->result.seconds);
   cli_json_text(json, "train_kernel", o->train_kernel);
@@ -174,6 +175,7 @@ static cli_json describe(const evaluation *e) {
   cli_json_text(&json, "version", ntk_version());
   cli_json_text(&json, "network", ntk_plan_network_text(e->plan));
   cli_json_text(&json, "preset", ntk_plan_preset(e->plan));
+  cli_json_text(&json, "convention", ntk_convention_name(ntk_plan_convention(e->plan)));
   cli_json_real(&json, "scale", ntk_plan_scale(e->plan));
   cli_json_text(&json, "precision", ntk_plan_precision(e->plan) == NTK_F64 ? "f64" : "f32");
   cli_json_text(&json, "preprocess", ntk_dataset_preprocess_text(e->train));
@@ -204,8 +206,29 @@ static void print_kernel_line(const char *name, const ntk_gram_report *report) {
   putchar('\n');
 }
 
-static void print_people(const evaluation *e) {
+static void print_list(const evaluation *e) {
+  printf("%-24s %10s %12s %14s\n", "output", "accuracy", "ridge", "leave-one-out");
+  for (size_t k = 0; k < ntk_plan_output_count(e->plan); ++k) {
+    const ntk_regress_result *result = &e->outcomes[k].result;
+    printf("%-24s %10s %12.4g %14s\n", ntk_plan_output(e->plan, k).name, cli_format_percent(result->accuracy).text,
+           result->ridge, cli_format_percent(result->loo_accuracy).text);
+  }
+}
+
+/* The output that is best by leave-one-out, for the reader of a table: the best cell was chosen by test data. */
+static void print_selected(const evaluation *e) {
+  const size_t best = selected(e);
+  const ntk_regress_result *result = &e->outcomes[best].result;
+  if (isnan(result->loo_accuracy)) return;
+  printf("chosen without test data: %s, accuracy %s (leave-one-out %s, ridge %.4g)\n",
+         ntk_plan_output(e->plan, best).name, cli_format_percent(result->accuracy).text,
+         cli_format_percent(result->loo_accuracy).text, result->ridge);
+}
+
+static int print_people(const evaluation *e) {
   size_t outputs = ntk_plan_output_count(e->plan);
+  double *accuracies = malloc(outputs * sizeof *accuracies);
+  if (!accuracies) return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_MEMORY, "no memory is left");
   printf("network      %s\n", ntk_plan_network_text(e->plan));
   printf("training     %s, %s records\n", ntk_dataset_spec(e->train),
          cli_format_count(ntk_dataset_count(e->train)).text);
@@ -213,16 +236,19 @@ static void print_people(const evaluation *e) {
   print_kernel_line("train kernel", &e->train_report);
   print_kernel_line("test kernel", &e->test_report);
   printf("regression   %s (%s)\n\n", cli_format_seconds(e->solved).text, e->outcomes[0].result.solver);
-  printf("%-24s %10s %12s %14s\n", "output", "accuracy", "ridge", "leave-one-out");
-  for (size_t k = 0; k < outputs; ++k) {
-    const ntk_regress_result *result = &e->outcomes[k].result;
-    printf("%-24s %10s %12.4g %14s\n", ntk_plan_output(e->plan, k).name, cli_format_percent(result->accuracy).text,
-           result->ridge, cli_format_percent(result->loo_accuracy).text);
+  for (size_t k = 0; k < outputs; ++k) accuracies[k] = e->outcomes[k].result.accuracy;
+  if (cli_is_table(e->plan)) {
+    cli_print_table(e->plan, accuracies);
+    putchar('\n');
+  } else {
+    print_list(e);
   }
-  if (outputs > 1) printf("chosen without test data: %s\n", ntk_plan_output(e->plan, selected(e)).name);
+  free(accuracies);
+  if (outputs > 1) print_selected(e);
   printf("\nmatrices     %s\n             %s\n", e->outcomes[0].train_kernel, e->outcomes[0].test_kernel);
   if (outputs > 1) printf("             and so on for each output, see %s\n", e->report_path);
   printf("report       %s\n", e->report_path);
+  return CLI_EXIT_OK;
 }
 
 static int work(evaluation *e) {
@@ -238,7 +264,7 @@ static int work(evaluation *e) {
   int code = cli_json_write(&json, e->report_path);
   cli_progress_pause();
   if (code == CLI_EXIT_OK && e->settings->json) code = cli_json_print(&json);
-  if (code == CLI_EXIT_OK && !e->settings->json) print_people(e);
+  if (code == CLI_EXIT_OK && !e->settings->json) code = print_people(e);
   cli_json_close(&json);
   return code;
 }
@@ -290,8 +316,8 @@ static const cli_option output_options[] = {
     {"out", "DIR", CLI_TEXT, offsetof(settings, out), 0, 0, false,
      "folder for train.npy, test.npy (test x train), test-diagonal.npy and report.json; ntk-out (default)"},
     {"resume", NULL, CLI_FLAG, offsetof(settings, resume), 0, 0, false,
-     "keep the finished tiles in DIR; only what is missing is computed. Refused for another network, data or "
-     "precision"},
+     "keep the finished tiles in DIR; only what is missing is computed. Refused for another network, flip, data "
+     "or precision"},
     {"overwrite", NULL, CLI_FLAG, offsetof(settings, overwrite), 0, 0, false, "replace the matrices in DIR"},
     {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false,
      "print one JSON object (accuracy in 0..1, ridge, seconds, outputs, ...) and nothing else on stdout"},
@@ -308,9 +334,13 @@ const cli_verb cli_verb_eval = {
     .description =
         "Computes the kernel matrix of the training set and that of test against training set, solves the\n"
         "ridge regression on the labels and prints the accuracy on the test set. The matrices stay in a\n"
-        "folder as plain .npy files. --depths and --lap give many kernels from one pass over the pairs.",
+        "folder as plain .npy files. --depths, --lap, --kernel both and --flip both give many kernels from one\n"
+        "pass over the pairs, and a table: rows lap(c), columns depths, cells plain (flipped). Every cell has\n"
+        "its own ridge; report.json holds all numbers.",
     .examples =
         "  ntk eval --net '3*(conv3 relu) lap(4)' --train fashion-mnist:train~1000 --test fashion-mnist:test~1000\n"
+        "  ntk eval --net '8*(conv3 relu) gap' --depths 5,8 --lap 0,4,8 --kernel both --flip both --unit-diagonal \\\n"
+        "           --train fashion-mnist:train~500 --test fashion-mnist:test~500 --out table\n"
         "  ntk eval --net cntk-21-v --train cifar10:cifar:train[0:2000] --test cifar10:cifar:test --ridge 0 \\\n"
         "           --targets centred --out cntk-21-v --json",
     .groups = {{"what to compute", cli_model_options, offsetof(settings, model)},

@@ -72,6 +72,7 @@ static int print_json(const job *j) {
   cli_json_text(&json, "version", ntk_version());
   cli_json_text(&json, "network", ntk_plan_network_text(j->plan));
   cli_json_text(&json, "preset", ntk_plan_preset(j->plan));
+  cli_json_text(&json, "convention", ntk_convention_name(ntk_plan_convention(j->plan)));
   cli_json_real(&json, "scale", ntk_plan_scale(j->plan));
   cli_json_text(&json, "preprocess", ntk_dataset_preprocess_text(j->rows));
   cli_json_integer(&json, "rows", ntk_dataset_count(j->rows));
@@ -96,6 +97,7 @@ static int print_json(const job *j) {
     cli_json_text(&child, "kernel", output.kernel == NTK_KERNEL_NNGP ? "nngp" : "ntk");
     cli_json_integer(&child, "depth", output.depth);
     cli_json_integer(&child, "pool", output.pool);
+    cli_json_bool(&child, "flip", output.flip);
     cli_json_append(&json, "outputs", &child);
     free(path);
   }
@@ -180,7 +182,7 @@ static const cli_option output_options[] = {
     {"diagonal", "D.npy", CLI_TEXT, offsetof(settings, diagonal), 0, 0, false,
      "also write K(x,x) of every row, for `ntk regress --test-diagonal`"},
     {"resume", NULL, CLI_FLAG, offsetof(settings, resume), 0, 0, false,
-     "keep the finished tiles; only what is missing is computed. Refused for another network, data or precision"},
+     "keep the finished tiles; only what is missing is computed. Refused for another network, flip, data or precision"},
     {"overwrite", NULL, CLI_FLAG, offsetof(settings, overwrite), 0, 0, false, "replace an existing matrix"},
     {"tile", "N", CLI_INTEGER, offsetof(settings, tile), 0, 1 << 20, false,
      "rows and columns of a tile; 0: chosen from --memory (default). Never changes a value"},

@@ -29,6 +29,12 @@ const cli_option cli_model_options[] = {
      "one matrix for each number of activations, all from one pass; the network must repeat one block"},
     {"lap", "C,C,..", CLI_LIST, offsetof(cli_model, pools), 0, 100000, false,
      "one matrix for each local average pooling lap(c), all from one pass, in place of the readout"},
+    {"flip", CLI_FLIP_CHOICES, CLI_CHOICE, offsetof(cli_model, flip), 0, 0, false,
+     "average: over horizontal mirror images, (K(x,z) + K(Fx,z)) / 2, as if each training image stood there mirrored, "
+     "too; both: also the plain kernel (default), from the same pass. Takes twice the time"},
+    {"convention", CLI_CONVENTION_CHOICES, CLI_CHOICE, offsetof(cli_model, convention), 0, 0, false,
+     "how values are scaled (docs/conventions.md); preset (default): as published for a preset, generic for a text; a "
+     "network that a convention does not know is refused"},
     {0}};
 
 int cli_compute_open(const cli_compute *compute, ntk_context **out) {
@@ -66,7 +72,10 @@ static int kernels(const cli_model *model, const ntk_network *network) {
 }
 
 int cli_model_plan_network(const cli_model *model, const ntk_network *network, ntk_shape shape, ntk_plan **out) {
-  ntk_plan_options options = {.kernels = kernels(model, network), .precision = (ntk_precision)model->precision};
+  ntk_plan_options options = {.kernels = kernels(model, network),
+                              .precision = (ntk_precision)model->precision,
+                              .flip = (ntk_flip)model->flip,
+                              .convention = (ntk_convention)model->convention};
   if (model->depths.count) {
     options.depths = model->depths.values;
     options.depth_count = model->depths.count;

@@ -6,7 +6,7 @@
 typedef struct settings {
   const char *net;
   ntk_shape shape; /* all 0: chosen by the network */
-  int kernel, precision;
+  int kernel, precision, flip, convention;
   cli_list depths, pools;
   bool presets, json;
   int64_t threads;
@@ -52,7 +52,12 @@ static ntk_shape choose_shape(const job *j) {
 
 static int plan(job *j) {
   const settings *s = j->settings;
-  const cli_model model = {.kernel = s->kernel, .precision = s->precision, .depths = s->depths, .pools = s->pools};
+  const cli_model model = {.kernel = s->kernel,
+                           .precision = s->precision,
+                           .depths = s->depths,
+                           .pools = s->pools,
+                           .flip = s->flip,
+                           .convention = s->convention};
   CLI_TRY(cli_check(ntk_network_parse(s->net, &j->network)));
   ntk_shape shape = choose_shape(j);
   CLI_TRY(cli_check(ntk_network_check(j->network, shape)));
@@ -72,6 +77,7 @@ static int print_json(const job *j) {
   cli_json_text(&json, "version", ntk_version());
   cli_json_text(&json, "network", ntk_plan_network_text(j->plan));
   cli_json_text(&json, "preset", ntk_plan_preset(j->plan));
+  cli_json_text(&json, "convention", ntk_convention_name(ntk_plan_convention(j->plan)));
   cli_json_real(&json, "scale", ntk_plan_scale(j->plan));
   cli_json_shape(&json, "shape", ntk_plan_shape(j->plan));
   cli_json_text(&json, "layers", ntk_plan_description(j->plan));
@@ -88,6 +94,7 @@ static int print_json(const job *j) {
     cli_json_text(&child, "name", output.name);
     cli_json_integer(&child, "depth", output.depth);
     cli_json_integer(&child, "pool", output.pool);
+    cli_json_bool(&child, "flip", output.flip);
     cli_json_append(&json, "outputs", &child);
   }
   for (int i = 0; i < SIZE_COUNT; ++i) cli_json_real(&predicted, keys[i], j->seconds[i]);
@@ -103,9 +110,10 @@ static void print_people(const job *j) {
   const char *layers = ntk_plan_description(j->plan);
   printf("network             %s\n", ntk_plan_network_text(j->plan));
   if (ntk_plan_preset(j->plan)) {
-    printf("preset              %s; values are multiplied by %.17g\n", ntk_plan_preset(j->plan),
-           ntk_plan_scale(j->plan));
+    printf("preset              %s\n", ntk_plan_preset(j->plan));
   }
+  printf("convention          %s; values are multiplied by %.17g\n", ntk_convention_name(ntk_plan_convention(j->plan)),
+         ntk_plan_scale(j->plan));
   printf("input               %s\n\n", cli_format_shape(ntk_plan_shape(j->plan)).text);
   size_t length = strlen(layers);
   printf("%s%s\n", layers, length && layers[length - 1] == '\n' ? "" : "\n");
@@ -150,6 +158,9 @@ static const cli_option options[] = {
     {"precision", "f32|f64", CLI_CHOICE, offsetof(settings, precision), 0, 0, false, "f32 (default) or f64"},
     {"depths", "D,D,..", CLI_LIST, offsetof(settings, depths), 1, 100000, false, "as for `ntk gram`"},
     {"lap", "C,C,..", CLI_LIST, offsetof(settings, pools), 0, 100000, false, "as for `ntk gram`"},
+    {"flip", CLI_FLIP_CHOICES, CLI_CHOICE, offsetof(settings, flip), 0, 0, false, "as for `ntk gram`"},
+    {"convention", CLI_CONVENTION_CHOICES, CLI_CHOICE, offsetof(settings, convention), 0, 0, false,
+     "as for `ntk gram`"},
     {"threads", "N", CLI_INTEGER, offsetof(settings, threads), 0, 1024, false,
      "threads of the predicted run; 0: all cores (default)"},
     {"presets", NULL, CLI_FLAG, offsetof(settings, presets), 0, 0, false, "list the presets of published networks"},
