@@ -15,13 +15,23 @@ INLINE vec column_sum(const tile_state *t, const ntk_program_layer *layer, const
   return sum;
 }
 
+/* The lanes of vector k that hold columns of the image. */
+static uint64_t inside_bits(const tile_state *t, int k) {
+  uint64_t bits = 0;
+  for (int lane = 0; lane < LANES; lane++) {
+    int j = t->g.interleaved ? lane * t->g.nv + k : k * LANES + lane;
+    bits |= (uint64_t)(j < t->program->width) << lane;
+  }
+  return bits;
+}
+
 /* The dual of one row. In: pre-activation S and T (after the first ReLU of a deficit pair: box sums of D, T and V).
  * Out: v k1 and T k0 (D, T k0 and V). */
 static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, vec *s, vec *tt, vec *vv) {
   const ntk_program *p = t->program;
   int row = t->g.row, partner = ntk_axis_partner(r, p->height, t->a), signed_rho = layer->signed_rho;
-  const real *x = t->x_norms + ((size_t)layer->norm * p->height + r) * 2 * row;
-  const real *z = t->z_norms + ((size_t)layer->norm * p->height + partner) * 2 * row;
+  const real *x = t->x_norms + ((size_t)layer->table * p->height + 2 * r) * row;
+  const real *z = t->z_norms + ((size_t)layer->table * p->height + 2 * partner) * row;
   const vec snap = vec_set((real)NTK_DUAL_SNAP);
   for (int k = 0; k < t->g.nv; k++) {
     vec n_x = vec_load(x + k * LANES), n_z = vec_load(z + k * LANES), v = n_x * n_z, d, m[1], q, poly[1], theta[1];
@@ -54,6 +64,27 @@ static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, v
   }
 }
 
+/* The same for activations other than ReLU: covariances proper, and alpha is 1 behind it. */
+static void activate_smooth(tile_state *t, const ntk_program_layer *layer, int r, vec *s, vec *tt) {
+#if NTK_REAL_F64
+  const ntk_program *p = t->program;
+  const int row = t->g.row, sides = ntk_dual_side_count(layer->dual);
+  const int partner = ntk_axis_partner(r, p->height, t->a);
+  const real *x = t->x_norms + ((size_t)layer->table * p->height + (size_t)sides * r) * row;
+  const real *z = t->z_norms + ((size_t)layer->table * p->height + (size_t)sides * partner) * row;
+  const vec covariance = vec_set(layer->dual_alpha / t->pair_scale), tangent = vec_set(layer->dual_alpha);
+  for (int k = 0; k < t->g.nv; k++) s[k] = s[k] * covariance, tt[k] = tt[k] * tangent;
+  CONCAT(ntk_dual_row_, NTK_ISA, )
+  (layer->dual, (size_t)row, (size_t)row, x, 1, z, (real *)s, p->want_ntk ? (real *)tt : NULL);
+  for (int k = 0; k < t->g.nv; k++) {
+    uint64_t bits = inside_bits(t, k); /* lanes beyond the width stay zero */
+    s[k] = vec_keep(s[k] * vec_set(t->pair_scale), mask_make(bits)), tt[k] = vec_keep(tt[k], mask_make(bits));
+  }
+#else
+  (void)t, (void)layer, (void)r, (void)s, (void)tt; /* such networks are computed in float64 */
+#endif
+}
+
 /* Row sums of a filter `cols` wide. */
 INLINE void row_sums(const tile_state *t, int cols, int circular, const vec *v, real *out) {
   const int nv = t->g.nv;
@@ -83,14 +114,7 @@ static void store_row(const tile_state *t, const ntk_program_layer *next, int r,
 
 /* Adds the bias to the lanes inside the image. */
 static void add_bias(const tile_state *t, real bias, vec *v) {
-  for (int k = 0; k < t->g.nv; k++) {
-    uint64_t bits = 0; /* lanes beyond the width stay zero */
-    for (int lane = 0; lane < LANES; lane++) {
-      int j = t->g.interleaved ? lane * t->g.nv + k : k * LANES + lane;
-      bits |= (uint64_t)(j < t->program->width) << lane;
-    }
-    v[k] = vec_add_where(v[k], vec_set(bias), mask_make(bits));
-  }
+  for (int k = 0; k < t->g.nv; k++) v[k] = vec_add_where(v[k], vec_set(bias), mask_make(inside_bits(t, k)));
 }
 
 /* Row sums of the state in a slot, for the filter of layer l. */
@@ -145,7 +169,10 @@ static void layer_any(tile_state *t, int l, int from, int to) {
       }
     }
     if (layer->save) store_slot(t, layer->save, r, s, tt);
-    if (layer->relu) activate_row(t, layer, r, s, tt, vv);
+    if (layer->dual)
+      activate_smooth(t, layer, r, s, tt);
+    else if (layer->relu)
+      activate_row(t, layer, r, s, tt, vv);
     if (layer->rescale != 1)
       for (int k = 0; k < nv; k++) s[k] = s[k] * rescale, tt[k] = tt[k] * rescale, vv[k] = vv[k] * rescale;
     vec covariance[MAX_NV];

@@ -9,10 +9,14 @@
  *   D_next = box(D) + W,   W = n'_x n'_z - box(V) >= 0 by Cauchy and Schwarz,
  * with W below the rounding noise taken as 0, so that tiny deficits survive from layer to layer (docs/accuracy.md).
  */
+#include "kernels/activation.h"
 #include "kernels/duals.h"
 #include "kernels/lanes.h"
 #include "kernels/packing.h"
 #include "kernels/plane.h"
+
+#define CONCAT2(a, b, c) a##b##c
+#define CONCAT(a, b, c) CONCAT2(a, b, c)
 
 /* The parts of this file, in the order that they need. */
 /* clang-format off */
@@ -172,7 +176,7 @@ static void enter_columns(tile_state *t, int b, const void *z, real *rotated) {
     if (t->g.few) rotate_rows(&t->g, p->width, b, pixels, to, (size_t)p->channels * p->height);
     t->z_pixels = to;
     to += pixel_reals(p, &t->g);
-    rotate_rows(&t->g, p->width, b, norms, to, (size_t)p->norm_count * p->height * 2);
+    rotate_rows(&t->g, p->width, b, norms, to, (size_t)p->table_count * p->height);
     t->z_norms = to;
     to += norm_reals(p, &t->g);
     if (!NTK_REAL_F64) rotate_rows(&t->g, p->width, b, hash, to, (size_t)p->height);
@@ -270,8 +274,6 @@ static double pair_plain(const ntk_program *p, const void *x, const void *z, con
   return fmax(central_risk, estimated_risk(&t));
 }
 
-#define CONCAT2(a, b, c) a##b##c
-#define CONCAT(a, b, c) CONCAT2(a, b, c)
 #define TWIN CONCAT(ntk_plane_, NTK_ISA, _f64)
 #define SELF CONCAT(ntk_plane_self_, NTK_ISA, )
 

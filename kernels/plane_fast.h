@@ -10,7 +10,7 @@ enum { FIRST, MIDDLE, LAST, FIRST_SKIP, MIDDLE_SKIP, FIRST_KEEP, MIDDLE_KEEP, SL
 static int layer_kind(const ntk_program *p, const layout *g, int l) {
   const ntk_program_layer *layer = &p->layers[l], *next = layer_chains(p, l) ? layer + 1 : NULL;
   const int sign = layer->signed_rho, single = layer->rows == 1;
-  if (!g->interleaved || !layer->relu || layer->bias != 0 || layer->rescale != 1) return SLOW;
+  if (!g->interleaved || !layer->relu || layer->dual || layer->bias != 0 || layer->rescale != 1) return SLOW;
   if (layer->rows != 3 && !(single && layer->from)) return SLOW;
   if (!next && layer->result) return sign ? FIRST_KEEP : MIDDLE_KEEP;
   if (!next) return layer->tap >= 0 && !sign && !layer->add && !layer->save && !single ? LAST : SLOW;
@@ -101,8 +101,8 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
   const int row = NV * LANES, height = t->program->height, last = t->first_row + t->rows - 1;
   const int reach = KIND_SKIPS(KIND) && layer->rows == 1 ? 0 : row;
   const int partner = ntk_axis_partner(t->first_row, height, t->a);
-  const real *x = t->x_norms + ((size_t)layer->norm * height + t->first_row) * 2 * row;
-  const real *z = t->z_norms + ((size_t)layer->norm * height + partner) * 2 * row;
+  const real *x = t->x_norms + ((size_t)layer->table * height + 2 * t->first_row) * row;
+  const real *z = t->z_norms + ((size_t)layer->table * height + 2 * partner) * row;
   const real *h_s = t->h_s[from], *h_v = t->h_v[from];
   /* S and T start equal */
   const real *h_t = KIND_SIGNED(KIND) && l == 0 && !layer->from && layer->trained ? h_s : t->h_t[from];

@@ -192,6 +192,24 @@ typedef struct self_pass {
   double scale; /* 2^-exponent */
 } self_pass;
 
+/* The diagonal through an activation other than ReLU, whose sides go to the prepared image. */
+static void self_smooth(self_pass *s, const ntk_program *p, const ntk_program_layer *layer, void *image) {
+  const layout g = layout_of(p);
+  const int sides = ntk_dual_side_count(layer->dual);
+  const double unscale = layer->dual_alpha / (s->scale * s->scale);
+  for (int i = 0; i < p->height; i++) {
+    real *row = image_table(p, &g, image, layer->table) + (size_t)sides * i * g.row;
+    real variance[NTK_MAX_SIDE + LANES] = {0};
+    for (int j = 0; j < p->width; j++) {
+      variance[lane_of(&g, j)] = s->v[i * p->width + j] * unscale;
+      ntk_dual_side(layer->dual, s->v[i * p->width + j] * unscale, row + lane_of(&g, j), (size_t)g.row);
+    }
+    /* as for a pair: the very rounding that a pixel beside itself meets */
+    CONCAT(ntk_dual_row_, NTK_ISA, )(layer->dual, (size_t)g.row, (size_t)g.row, row, 1, row, variance, NULL);
+    for (int j = 0; j < p->width; j++) s->v[i * p->width + j] = variance[lane_of(&g, j)] * s->scale * s->scale;
+  }
+}
+
 /* The diagonal through the layers of a stage, whose normalisers go to its prepared image. */
 static void self_layers(self_pass *s, const ntk_program *p, void *image) {
   const layout g = layout_of(p);
@@ -206,9 +224,10 @@ static void self_layers(self_pass *s, const ntk_program *p, void *image) {
     for (size_t k = 0; k < area; k++) v[k] += bias + (add ? layer->add_scale * add[k] : 0);
     if (layer->save) memcpy(s->slots + (size_t)(layer->save - 1) * s->area, v, area * sizeof *v);
     if (layer->norm >= 0) {
-      place_norms(p, &g, v, layer->signed_rho, norm_table(p, &g, image, layer->norm));
+      if (!layer->dual) place_norms(p, &g, v, layer->signed_rho, image_table(p, &g, image, layer->table));
       if (s->out) memcpy(s->out, v, area * sizeof *v), s->out += area;
     }
+    if (layer->dual) self_smooth(s, p, layer, image);
     for (size_t k = 0; k < area; k++) v[k] *= layer->rescale;
     if (layer->result) memcpy(s->slots + (size_t)(layer->result - 1) * s->area, v, area * sizeof *v);
   }
@@ -330,11 +349,11 @@ static void prepare_stages(const ntk_program *top, const double *pixels, void *i
     if (k > 0) memcpy(section, image, sizeof(image_head));
     for (int l = 0; l < p->layer_count; l++) {
       if (p->layers[l].norm < 0) continue;
-      place_norms(p, &g, v, p->layers[l].signed_rho, norm_table(p, &g, section, p->layers[l].norm));
+      place_norms(p, &g, v, p->layers[l].signed_rho, image_table(p, &g, section, p->layers[l].table));
       v += (size_t)p->height * p->width;
     }
     if (k == 0 && p->norm_count > 0 && g.few)
-      hash_patches(p, &g, pixels, scale, (real_bits *)norm_table(p, &g, section, p->norm_count), rounded);
+      hash_patches(p, &g, pixels, scale, (real_bits *)image_table(p, &g, section, p->table_count), rounded);
     section += image_bytes_of(p, &g);
   }
 }

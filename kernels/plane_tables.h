@@ -42,9 +42,7 @@ static size_t pixel_reals(const ntk_program *p, const layout *g) {
   size_t count = g->few ? (size_t)p->channels * p->height * g->row : (size_t)p->channels * p->height * p->width;
   return (count + 15) / 16 * 16;
 }
-static size_t norm_reals(const ntk_program *p, const layout *g) {
-  return (size_t)p->norm_count * p->height * 2 * g->row;
-}
+static size_t norm_reals(const ntk_program *p, const layout *g) { return (size_t)p->table_count * p->height * g->row; }
 static size_t hash_reals(const ntk_program *p, const layout *g) { return (size_t)p->height * g->row; }
 
 /* Natural-order float64 copies for plane_first.h: pixels, then n of the first ReLU. */
@@ -280,9 +278,9 @@ static double place_pixels(const ntk_program *p, const layout *g, const double *
   return scale;
 }
 
-static real *norm_table(const ntk_program *p, const layout *g, void *image, int norm) {
-  real *const norms = (real *)((char *)image + sizeof(image_head)) + pixel_reals(p, g);
-  return norms + (size_t)norm * p->height * 2 * g->row;
+static real *image_table(const ntk_program *p, const layout *g, void *image, int table) {
+  real *const tables = (real *)((char *)image + sizeof(image_head)) + pixel_reals(p, g);
+  return tables + (size_t)table * p->height * g->row;
 }
 
 static void prepare_plain(const ntk_program *p, const double *pixels, void *image, void *scratch) {
@@ -301,11 +299,11 @@ static void prepare_plain(const ntk_program *p, const double *pixels, void *imag
       for (size_t k = 0; k < area; k++) v[k] += bias;
     if (layer->norm == 0 && exact)
       for (size_t k = 0; k < area; k++) exact[p->channels * area + k] = sqrt(v[k]);
-    if (layer->norm >= 0) place_norms(p, &g, v, layer->signed_rho, norm_table(p, &g, image, layer->norm));
+    if (layer->norm >= 0) place_norms(p, &g, v, layer->signed_rho, image_table(p, &g, image, layer->table));
     if (layer->rescale != 1)
       for (size_t k = 0; k < area; k++) v[k] *= layer->rescale;
   }
-  if (hashed) hash_patches(p, &g, pixels, scale, (real_bits *)norm_table(p, &g, image, p->norm_count), scratch);
+  if (hashed) hash_patches(p, &g, pixels, scale, (real_bits *)image_table(p, &g, image, p->table_count), scratch);
 }
 
 /* A copy of z's rows with columns moved by b: entry j of the copy is column (j + b) mod width. Rows are whole groups of

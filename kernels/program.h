@@ -21,18 +21,21 @@ typedef struct ntk_program_layer {
   int rows, cols; /* filter, odd */
   int circular;   /* padding: 0 zero, 1 circular */
   int trained;    /* 1: the affine layer adds S to T */
-  int relu;       /* 1: a ReLU follows; 0: the next affine layer follows directly */
+  int relu;       /* 1: an activation follows; 0: the next affine layer follows directly */
   int signed_rho; /* 1: S may be negative before this ReLU (no earlier one) */
   int tap;        /* index of the readout taken after this layer, or -1 */
-  int norm;       /* index of the normaliser table of this ReLU, or -1 */
+  int norm;       /* index of this activation among its program's, or -1 */
+  int table;      /* where its tables of an image begin, in tables of height rows */
   double bias;    /* b_std^2 / alpha, before the images' powers of two */
   double rescale; /* power of two that S and T are multiplied by after the activation (1 almost always) */
   int from; /* slot that the filter reads; 0: the layer before (the first layer of an image: the input products) */
   int add;  /* slot added behind filter and bias: a residual sum */
-  double add_scale; /* alpha of that slot / alpha of this layer */
-  int save;         /* slot that receives the state before the activation */
-  int result;       /* slot that receives the state after it */
-  int demand;       /* which demand of its stage's tiles the layer has (ntk_tile) */
+  double add_scale;                       /* alpha of that slot / alpha of this layer */
+  int save;                               /* slot that receives the state before the activation */
+  int result;                             /* slot that receives the state after it */
+  int demand;                             /* which demand of its stage's tiles the layer has (ntk_tile) */
+  const struct ntk_activation_dual *dual; /* an activation other than ReLU (float64 only); behind it alpha is 1 */
+  double dual_alpha;                      /* alpha before it */
 } ntk_program_layer;
 
 /* One axis of an average pooling or of a subsampling (size 1): output I covers inputs stride I - before .. + size - 1,
@@ -71,8 +74,9 @@ typedef struct ntk_program {
   int channels, height, width;
   int layer_count;
   const ntk_program_layer *layers;
-  int norm_count; /* ReLU layers */
-  int tap_count;  /* readouts after layers; every tap is pooled in every way */
+  int norm_count;  /* activations */
+  int table_count; /* tables of an image: n and 1/n of a ReLU, the sides of another activation */
+  int tap_count;   /* readouts after layers; every tap is pooled in every way */
   int pool_count;
   const ntk_program_pool *pools;
   int want_ntk;      /* 0: T is not computed */

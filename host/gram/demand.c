@@ -98,7 +98,7 @@ static ntk_status carry(ntk_graph *g, const ntk_node *node, bool self) {
 }
 
 ntk_status ntk_graph_demand(ntk_graph *g) {
-  readout_demand(g->plan, &g->nodes[g->last]);
+  for (int t = 0; t < g->plan->program.tap_count; t++) readout_demand(g->plan, &g->nodes[g->taps[t]]);
   for (int k = g->count - 1; k >= 0; k--) {
     ntk_node *node = &g->nodes[k];
     NTK_TRY(carry(g, node, false));

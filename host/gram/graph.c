@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/net/activation.h"
 #include "host/status.h"
 
 static ntk_status no_memory(void) { return ntk_fail(NTK_ERROR_MEMORY, "no memory for a plan"); }
@@ -15,6 +16,7 @@ bool ntk_graph_is_plain(const ntk_layer *layers, size_t count) {
     if (layer->kind == NTK_LAYER_SUM || layer->kind == NTK_LAYER_AVGPOOL) return false;
     if (layer->kind == NTK_LAYER_CONV && (layer->stride != 1 || (layer->padding == NTK_PAD_VALID && !one)))
       return false;
+    if (layer->kind == NTK_LAYER_ACTIVATION && layer->activation != NTK_ACT_RELU) return false;
     if (layer->kind == NTK_LAYER_ACTIVATION && k > 0 && layers[k - 1].kind == NTK_LAYER_ACTIVATION) return false;
   }
   return count == 0 || layers[0].kind == NTK_LAYER_CONV;
@@ -36,7 +38,7 @@ static ntk_status add_node(ntk_graph *g, ntk_node node, int *out) {
 
 void ntk_graph_free(ntk_graph *g) {
   for (int k = 0; k < g->count; k++) free(g->nodes[k].demand), free(g->nodes[k].self);
-  free(g->nodes);
+  free(g->nodes), free(g->taps);
 }
 
 /* ---- windows ---- */
@@ -167,18 +169,23 @@ static ntk_status add_pool(ntk_graph *g, const ntk_layer *layer, int source, int
 
 static ntk_status add_act(ntk_graph *g, const ntk_layer *layer, int source, int *out) {
   const ntk_node from = g->nodes[source];
-  if (layer->activation != NTK_ACT_RELU)
-    return ntk_fail(NTK_ERROR_UNSUPPORTED, "layer %d, column %d: this activation is not computed here by this version",
-                    layer->number, layer->column);
+  const bool relu = layer->activation == NTK_ACT_RELU;
+  ntk_activation_dual *dual = relu ? NULL : ntk_plan_own(g->plan, 1, sizeof *dual);
+  if (!relu && !dual) return no_memory();
+  if (!relu) NTK_TRY(ntk_activation_make(layer, dual));
+  if (!relu) g->plan->float64 = true;
   g->nodes[source].consumers++;
   g->plan->activation_layers++;
   return add_node(g,
                   (ntk_node){.kind = NTK_NODE_ACT,
                              .layer = layer,
+                             .dual = dual,
+                             .depth = g->nesting ? 0 : g->plan->activation_layers,
                              .sources = {source, -1},
                              .height = from.height,
                              .width = from.width,
-                             .level = from.level},
+                             .level = from.level,
+                             .may_be_negative = !relu},
                   out);
 }
 
@@ -204,7 +211,9 @@ static ntk_status add_sum(ntk_graph *g, const ntk_layer *layer, int source, int 
     int branch;
     /* the split point has a reader more until the sum is complete, so that nothing merges with it */
     g->nodes[source].consumers++;
+    g->nesting++;
     NTK_TRY(add_layers(g, layer->branches[k].items, layer->branches[k].count, source, &branch));
+    g->nesting--;
     g->nodes[source].consumers--;
     if (sum < 0) {
       sum = branch;
@@ -266,6 +275,32 @@ static void number_stages(ntk_graph *g) {
     }
     g->stage_count++;
   }
+}
+
+int ntk_graph_tap(const ntk_graph *g, int node) {
+  for (int k = 0; k < g->plan->program.tap_count; k++)
+    if (g->taps[k] == node) return k;
+  return -1;
+}
+
+ntk_status ntk_graph_cut(ntk_graph *g, bool cut) {
+  const ntk_plan *plan = g->plan;
+  g->taps = calloc((size_t)plan->program.tap_count, sizeof *g->taps);
+  if (!g->taps) return no_memory();
+  g->taps[0] = g->last;
+  for (int t = 0; cut && t < plan->program.tap_count; t++) {
+    const ntk_node *last = &g->nodes[g->last];
+    g->taps[t] = -1;
+    for (int k = 0; k < g->count; k++)
+      if (g->nodes[k].depth == plan->tap_depth[t]) g->taps[t] = k;
+    const ntk_node *node = g->taps[t] < 0 ? NULL : &g->nodes[g->taps[t]];
+    if (!node || node->height != last->height || node->width != last->width)
+      return ntk_fail(NTK_ERROR_ARGUMENT,
+                      "depth %d is impossible: activation %d of this network stands %s, and the readout cannot follow "
+                      "it there",
+                      plan->tap_depth[t], plan->tap_depth[t], node ? "at another resolution" : "in a branch of a sum");
+  }
+  return NTK_OK;
 }
 
 ntk_status ntk_graph_build(ntk_plan *plan, const ntk_layer *layers, size_t count, ntk_graph *g) {

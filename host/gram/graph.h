@@ -20,11 +20,13 @@ typedef unsigned char ntk_planes;
 
 typedef struct ntk_node {
   ntk_node_kind kind;
-  const ntk_layer *layer; /* NULL for the input, sums and copies */
-  int sources[2];         /* the second one of sums only, else -1 */
+  const ntk_layer *layer;          /* NULL for the input, sums and copies */
+  const ntk_activation_dual *dual; /* activations other than ReLU */
+  int sources[2];                  /* the second one of sums only, else -1 */
   int height, width;
   int level, stage; /* windows lead to higher levels; a stage is a level and a resolution */
   int consumers;
+  int depth;             /* activations of the main line: how many stand up to here, this one included; else 0 */
   bool may_be_negative;  /* S */
   bool judged;           /* an activation follows: its normaliser needs the diagonal of S_xx */
   ntk_window rows, cols; /* windows */
@@ -37,8 +39,10 @@ typedef struct ntk_graph {
   ntk_plan *plan;
   ntk_node *nodes;
   int count, capacity;
-  int last; /* node that the readout reads */
+  int last;    /* node behind all layers */
+  int nesting; /* while it is built: depth of sums */
   int stage_count;
+  int *taps; /* [tap]: node that the readout reads */
 } ntk_graph;
 
 /* Whether the plane engine takes the layers before the readout as they are: one stage and no branch. */
@@ -47,6 +51,12 @@ bool ntk_graph_is_plain(const ntk_layer *layers, size_t count);
 /* Builds the graph of the layers before the readout, stages assigned. Free with ntk_graph_free in any case. */
 ntk_status ntk_graph_build(ntk_plan *plan, const ntk_layer *layers, size_t count, ntk_graph *out);
 void ntk_graph_free(ntk_graph *graph);
+
+/* Where the readouts read: behind all layers, or, `cut`, behind activations of the main line (the plan's depths). */
+ntk_status ntk_graph_cut(ntk_graph *graph, bool cut);
+
+/* Index of the readout that reads a node, or -1. */
+int ntk_graph_tap(const ntk_graph *graph, int node);
 
 /* Propagates the demand of the plan's pools, and that of the self pass, backwards from the readout. */
 ntk_status ntk_graph_demand(ntk_graph *graph);

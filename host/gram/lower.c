@@ -73,6 +73,15 @@ static ntk_status lower_head(ntk_plan *plan, const ntk_layer *layers, size_t cou
   if (!plan->head) return no_memory();
   for (size_t k = 0; k < count; k++) {
     const ntk_layer *layer = &layers[k];
+    if (layer->kind == NTK_LAYER_ACTIVATION) {
+      ntk_activation_dual *dual = ntk_plan_own(plan, 1, sizeof *dual);
+      if (!dual) return no_memory();
+      NTK_TRY(ntk_activation_make(layer, dual));
+      plan->head[k].dual = dual;
+      plan->head_activates = plan->float64 = true;
+      plan->activation_layers++;
+      continue;
+    }
     if (layer->kind != NTK_LAYER_DENSE) return not_yet(layer, "after a readout is");
     plan->head[k] = (ntk_head_layer){.w2 = layer->weight_std * layer->weight_std,
                                      .b2 = ntk_bias_variance(layer, plan->shape.channels),
@@ -192,7 +201,8 @@ static ntk_status lower_layers(ntk_plan *plan, const ntk_layer *layers, size_t c
     ntk_program_layer *out = &plan->layers[n];
     if (layer->kind == NTK_LAYER_ACTIVATION) {
       out--;
-      out->relu = 1, out->signed_rho = relus == 0, out->norm = relus++, out->tap = tap_of(plan, relus);
+      out->relu = 1, out->signed_rho = relus == 0, out->table = 2 * relus, out->norm = relus++,
+      out->tap = tap_of(plan, relus);
       alpha *= layer->factor / 2;
     } else {
       NTK_TRY(check_conv(layer, plan->shape));
@@ -234,6 +244,7 @@ static ntk_status lower_layers(ntk_plan *plan, const ntk_layer *layers, size_t c
   }
   plan->program.layer_count = n;
   plan->program.norm_count = relus;
+  plan->program.table_count = 2 * relus;
   plan->program.bias_scale = sqrt(largest_bias);
   plan->activation_layers = relus;
   return NTK_OK;
@@ -330,6 +341,7 @@ static ntk_status lower_tiles(ntk_plan *plan) {
       plan->planes += circular ? 1 : (right + left) * (down + up);
     }
   }
+  plan->entry_layers = (double)plan->entries * plan->program.norm_count;
   plan->program.few_entries = fewest_entries(plan, height, width) < averaging_entries;
   plan->program.tiles = plan->tiles;
   plan->program.tile_count = n;
@@ -348,14 +360,11 @@ static double largest_bias(const ntk_plan *plan, const ntk_layers *layers) {
 
 /* Networks with branches, strides or poolings. */
 static ntk_status lower_graph(ntk_plan *plan, const ntk_layers *flat, size_t readout, const ntk_plan_options *options) {
-  if (options->depth_count)
-    return ntk_fail(NTK_ERROR_ARGUMENT,
-                    "depths cut a plain run of convolutions and activations short, and this network has strides, "
-                    "poolings or branches: leave the depths out");
   plan->program.bias_scale = sqrt(largest_bias(plan, flat));
-  NTK_TRY(choose_taps(plan, options, 0));
   ntk_graph graph = {0};
   ntk_status status = ntk_graph_build(plan, flat->items, readout, &graph);
+  if (status == NTK_OK) status = choose_taps(plan, options, plan->activation_layers);
+  if (status == NTK_OK) status = ntk_graph_cut(&graph, options->depth_count > 0);
   if (status == NTK_OK) {
     const int height = graph.nodes[graph.last].height, width = graph.nodes[graph.last].width;
     status = lower_pools(plan, height, width, &flat->items[readout], options);
@@ -365,7 +374,6 @@ static ntk_status lower_graph(ntk_plan *plan, const ntk_layers *flat, size_t rea
   if (status == NTK_OK) status = ntk_graph_lower(&graph);
   ntk_graph_free(&graph);
   if (status != NTK_OK) return status;
-  plan->tap_depth[0] = plan->activation_layers;
   return lower_head(plan, flat->items + readout + 1, flat->count - readout - 1);
 }
 
@@ -384,7 +392,6 @@ static ntk_status lower_images(ntk_plan *plan, const ntk_layers *flat, size_t re
   for (size_t k = 0; k < readout; k++) {
     const ntk_layer *layer = &flat->items[k];
     if (layer->kind != NTK_LAYER_ACTIVATION) continue;
-    if (layer->activation != NTK_ACT_RELU) return not_yet(layer, "is");
     activations++;
   }
   NTK_TRY(choose_taps(plan, options, activations));

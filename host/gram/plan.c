@@ -138,7 +138,7 @@ ntk_cost ntk_plan_cost(const ntk_plan *plan) {
                                (plan->shape.height ? plan->shape.height * plan->shape.width : 1);
   } else {
     const ntk_backend *backend = ntk_backend_find("auto");
-    const ntk_plane_ops *ops = plan->precision == NTK_F64 ? backend->plane_f64 : backend->plane_f32;
+    const ntk_plane_ops *ops = plan->precision == NTK_F64 || plan->float64 ? backend->plane_f64 : backend->plane_f32;
     cost.bytes_per_pair = (int64_t)ops->scratch_bytes(&plan->program);
     cost.bytes_per_image = (int64_t)ops->image_bytes(&plan->program);
   }
@@ -149,14 +149,33 @@ int ntk_plan_evaluations(const ntk_plan *plan) { return plan->flip == NTK_FLIP_P
 
 size_t ntk_plan_sums(const ntk_plan *plan) { return (size_t)plan->program.tap_count * plan->program.pool_count * 2; }
 
-size_t ntk_plan_finish(const ntk_plan *plan, const double *sums, double *values) {
+/* (NTK, NNGP, and the variances of both inputs) through an activation. */
+static void finish_activation(const ntk_activation_dual *dual, double *ntk, double *nngp, double *p, double *q) {
+  double x[NTK_DUAL_SIDES], z[NTK_DUAL_SIDES], variance[2] = {*p, *q};
+  ntk_dual_side(dual, *p, x, 1), ntk_dual_side(dual, *q, z, 1);
+  const ntk_dual_row row = ntk_backend_find("auto")->dual_row;
+  row(dual, 1, 1, x, 0, z, nngp, ntk);
+  row(dual, 1, 1, x, 0, x, &variance[0], NULL);
+  row(dual, 1, 1, z, 0, z, &variance[1], NULL);
+  *p = variance[0], *q = variance[1];
+}
+
+size_t ntk_plan_finish(const ntk_plan *plan, const double *sums, const double *x_self, const double *z_self,
+                       double *values) {
   size_t n = 0;
   for (int t = 0; t < plan->program.tap_count; t++)
     for (int q = 0; q < plan->program.pool_count; q++) {
       const double *sum = sums + ((size_t)t * plan->program.pool_count + q) * 2;
       double factor = plan->tap_factor[t] * plan->pool_factor[q], ntk = sum[0] * factor, nngp = sum[1] * factor;
+      const size_t at = ((size_t)t * plan->program.pool_count + q) * 2 + 1;
+      double x_variance = x_self ? x_self[at] * factor : 0, z_variance = z_self ? z_self[at] * factor : 0;
       for (size_t k = 0; k < plan->head_count; k++) {
         const ntk_head_layer *dense = &plan->head[k];
+        if (dense->dual) {
+          finish_activation(dense->dual, &ntk, &nngp, &x_variance, &z_variance);
+          continue;
+        }
+        x_variance = dense->w2 * x_variance + dense->b2, z_variance = dense->w2 * z_variance + dense->b2;
         const double old = dense->old_weight * nngp + dense->constant;
         nngp = dense->w2 * nngp + dense->b2;
         ntk = dense->w2 * ntk + (dense->trained ? nngp : old);

@@ -9,11 +9,12 @@
 #include "kernels/fc.h"
 #include "kernels/program.h"
 
-/* A dense layer after the readout, on the pooled scalars. */
+/* A dense layer or an activation after the readout, on the pooled scalars. */
 typedef struct ntk_head_layer {
   double w2, b2;
-  bool trained;                /* adds the new S to T */
-  double old_weight, constant; /* adds old_weight times the old S, and a constant, to T */
+  bool trained;                    /* adds the new S to T */
+  double old_weight, constant;     /* adds old_weight times the old S, and a constant, to T */
+  const ntk_activation_dual *dual; /* NULL: dense */
 } ntk_head_layer;
 
 struct ntk_plan {
@@ -25,6 +26,7 @@ struct ntk_plan {
   char *text, *preset, *description;
   double scale;
 
+  bool float64;   /* computed in float64 whatever the precision of the values */
   bool connected; /* fully connected: `fc`, else the plane `program` */
   ntk_fc_program fc;
   ntk_fc_layer *fc_layers;
@@ -41,6 +43,7 @@ struct ntk_plan {
   int *pool_size;      /* per pool: c of lap(c), or -1 */
   ntk_head_layer *head;
   size_t head_count;
+  bool head_activates; /* the pooled values of every input with itself are needed, too */
 
   ntk_output *outputs;
   char *names; /* backs the outputs' names */
@@ -66,7 +69,8 @@ size_t ntk_plan_sums(const ntk_plan *plan);
 
 /* Turns the kernels' sums[tap][pool][2] = (T, S) of one evaluation into values, ordered as the outputs of a plan
  * without flips; returns their number. */
-size_t ntk_plan_finish(const ntk_plan *plan, const double *sums, double *values);
+size_t ntk_plan_finish(const ntk_plan *plan, const double *sums, const double *x_self, const double *z_self,
+                       double *values);
 
 /* Lowering (lower.c): fills in everything but text, outputs and description. */
 ntk_status ntk_plan_lower(ntk_plan *plan, const ntk_network *network, const ntk_plan_options *options);

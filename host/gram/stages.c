@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host/gram/graph.h"
+#include "host/net/activation.h"
 #include "host/status.h"
 #include "kernels/packing.h"
 
@@ -74,10 +75,11 @@ static void take_activation(const stage_work *w, unit *u) {
 /* Whether node k is computed by a layer of its own or of its stage's first one. */
 static bool needs_copy(const ntk_graph *g, int k) {
   const ntk_node *n = &g->nodes[k];
-  if (n->kind == NTK_NODE_WINDOW) return k == g->last;
+  if (n->kind == NTK_NODE_WINDOW) return ntk_graph_tap(g, k) >= 0;
   if (n->kind != NTK_NODE_INPUT) return false;
   for (int i = 1; i < g->count; i++)
-    if (g->nodes[i].sources[0] == k) return n->consumers > 1 || k == g->last || g->nodes[i].kind != NTK_NODE_CONV;
+    if (g->nodes[i].sources[0] == k)
+      return n->consumers > 1 || ntk_graph_tap(g, k) >= 0 || g->nodes[i].kind != NTK_NODE_CONV;
   return true;
 }
 
@@ -115,7 +117,8 @@ static void find_waiting(stage_work *w) {
     if (n->kind == NTK_NODE_WINDOW && g->nodes[n->sources[0]].stage == w->index) w->waits[n->sources[0]] = true;
     if (n->kind == NTK_NODE_WINDOW && n->stage == w->index) w->waits[k] = true;
   }
-  if (g->nodes[g->last].stage == w->index) w->waits[g->last] = true; /* pooled from there */
+  for (int k = 0; k < g->count; k++)
+    if (g->nodes[k].stage == w->index && ntk_graph_tap(g, k) >= 0) w->waits[k] = true; /* pooled from there */
   for (int k = 0; k < w->unit_count; k++)
     if (w->units[k].other >= 0) w->waits[w->units[k].other] = true;
   for (int k = 0; k < w->unit_count; k++) {
@@ -266,7 +269,7 @@ static double scale_conv(const stage_work *w, const ntk_layer *layer, double *al
 /* Scale and bound of the states that a unit computes; its numbers into the layer. */
 static ntk_status scale_unit(stage_work *w, const unit *u, ntk_program_layer *out) {
   ntk_node *nodes = w->graph->nodes;
-  const double limit = w->plan->precision == NTK_F32 ? 100 : 900; /* log2 */
+  const double limit = w->plan->precision == NTK_F32 && !w->plan->float64 ? 100 : 900; /* log2 */
   double alpha = nodes[u->source].alpha, bound = nodes[u->source].bound;
   const ntk_layer *last = NULL;
   if (u->conv >= 0) {
@@ -280,7 +283,11 @@ static ntk_status scale_unit(stage_work *w, const unit *u, ntk_program_layer *ou
     last = nodes[u->sum].layer;
     nodes[u->sum].alpha = alpha, nodes[u->sum].bound = bound;
   }
-  if (u->act >= 0) {
+  if (u->act >= 0 && nodes[u->act].dual) {
+    last = nodes[u->act].layer;
+    out->dual = nodes[u->act].dual, out->dual_alpha = alpha;
+    alpha = 1, bound = fmax(1, bound * out->dual_alpha);
+  } else if (u->act >= 0) {
     last = nodes[u->act].layer;
     alpha *= last->factor / 2;
   }
@@ -294,7 +301,7 @@ static ntk_status scale_unit(stage_work *w, const unit *u, ntk_program_layer *ou
   return NTK_OK;
 }
 
-static ntk_status make_layer(stage_work *w, const unit *u, int *norms, ntk_program_layer *out) {
+static ntk_status make_layer(stage_work *w, const unit *u, ntk_program *program, ntk_program_layer *out) {
   const ntk_node *nodes = w->graph->nodes;
   const int before = before_activation(u), result = result_of(u);
   *out = (ntk_program_layer){.rows = 1, .cols = 1, .tap = -1, .norm = -1, .rescale = 1};
@@ -309,11 +316,13 @@ static ntk_status make_layer(stage_work *w, const unit *u, int *norms, ntk_progr
   if (!u->chained && !from_image) out->from = w->slot[u->source];
   if (u->other >= 0) out->add = w->slot[u->other];
   if (u->act >= 0) {
-    out->relu = 1, out->signed_rho = nodes[before].may_be_negative, out->norm = (*norms)++;
+    out->relu = 1, out->signed_rho = nodes[before].may_be_negative, out->norm = program->norm_count++;
+    out->table = program->table_count;
+    program->table_count += out->dual ? ntk_dual_side_count(out->dual) : 2;
     if (before != u->source) out->save = w->slot[before];
   }
   if (u->copy < 0 || nodes[u->copy].kind == NTK_NODE_INPUT) out->result = w->slot[result];
-  if (result == w->graph->last) out->tap = 0;
+  out->tap = ntk_graph_tap(w->graph, result);
   out->demand = demand_index(w, nodes[before].demand, 0);
   return NTK_OK;
 }
@@ -385,7 +394,7 @@ static ntk_status self_layers(stage_work *w, const ntk_program *main, ntk_progra
 
 static ntk_status fill_stage(stage_work *w, const int *buffer, ntk_program *out, ntk_program *self) {
   ntk_plan *plan = w->plan;
-  int slot_count, norms = 0;
+  int slot_count;
   list_units(w);
   find_waiting(w);
   NTK_TRY(assign_slots(w, &slot_count));
@@ -393,24 +402,26 @@ static ntk_status fill_stage(stage_work *w, const int *buffer, ntk_program *out,
   NTK_TRY(scale_windows(w));
   ntk_program_layer *layers = ntk_plan_own(plan, (size_t)w->unit_count + 1, sizeof *layers);
   if (!layers) return no_memory();
-  for (int k = 0; k < w->unit_count; k++) NTK_TRY(make_layer(w, &w->units[k], &norms, &layers[k]));
-  const bool last = w->graph->nodes[w->graph->last].stage == w->index;
   *out = (ntk_program){.channels = w->index == 0 ? (int)plan->shape.channels : 0,
                        .height = w->height,
                        .width = w->width,
                        .layer_count = w->unit_count,
                        .layers = layers,
-                       .norm_count = norms,
                        .want_ntk = plan->program.want_ntk,
                        .bias_scale = plan->program.bias_scale,
                        .in_stages = 1,
                        .slot_count = slot_count};
+  for (int k = 0; k < w->unit_count; k++) NTK_TRY(make_layer(w, &w->units[k], out, &layers[k]));
   for (int k = 0; k < w->graph->count; k++) {
     const ntk_node *n = &w->graph->nodes[k];
     const bool here = n->sources[0] >= 0 && w->graph->nodes[n->sources[0]].stage == w->index;
     if (here && is_conv(n)) out->large_filters |= n->layer->rows > 3 || n->layer->cols > 3 || is_circular(n->layer);
   }
-  if (last) out->tap_count = 1, out->pool_count = plan->program.pool_count, out->pools = plan->program.pools;
+  for (int k = 0; k < plan->program.tap_count; k++)
+    if (w->graph->nodes[w->graph->taps[k]].stage == w->index) {
+      out->tap_count = plan->program.tap_count;
+      out->pool_count = plan->program.pool_count, out->pools = plan->program.pools;
+    }
   NTK_TRY(self_layers(w, out, self));
   NTK_TRY(list_exits(w, 0, buffer, out));
   NTK_TRY(list_exits(w, 1, buffer, self));
@@ -486,7 +497,7 @@ ntk_status ntk_graph_lower(ntk_graph *g) {
   ntk_status status = done && slot && buffer ? lower_stages(g, done, slot, buffer) : no_memory();
   free(done), free(slot), free(buffer);
   if (status != NTK_OK) return status;
-  plan->tap_factor[0] = g->nodes[g->last].alpha;
+  for (int k = 0; k < plan->program.tap_count; k++) plan->tap_factor[k] = g->nodes[g->taps[k]].alpha;
   count_cost(g);
   return NTK_OK;
 }

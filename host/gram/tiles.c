@@ -66,7 +66,7 @@ static int64_t tile_pairs(const team *t, int64_t row, int64_t column) {
 }
 
 static crew choose_crew(const ntk_context *context, const ntk_plan *plan) {
-  if (ntk_context_uses_cuda(context) && !plan->program.stage_count) {
+  if (ntk_context_uses_cuda(context) && !plan->program.stage_count && !plan->head_activates) {
     const int workers = NTK_CUDA_WORKERS * context->device_count;
     if (plan->connected) return (crew){&ntk_cuda_connected_ops, workers, 1e10, 512};
     return (crew){&ntk_cuda_worker_ops, workers, 2e11, 1024};

@@ -18,7 +18,13 @@ double ntk_risk_limit(const ntk_plan *plan) {
 
 ntk_status ntk_value_store(const ntk_plan *plan, int evaluation, const double *sums, double *one, double *const *values,
                            size_t at, int64_t i, int64_t j) {
-  const size_t count = ntk_plan_finish(plan, sums, one);
+  return ntk_value_store_head(plan, evaluation, sums, NULL, NULL, one, values, at, i, j);
+}
+
+ntk_status ntk_value_store_head(const ntk_plan *plan, int evaluation, const double *sums, const double *x_self,
+                                const double *z_self, double *one, double *const *values, size_t at, int64_t i,
+                                int64_t j) {
+  const size_t count = ntk_plan_finish(plan, sums, x_self, z_self, one);
   for (size_t k = 0; k < count; k++) {
     if (!isfinite(one[k]))
       return ntk_fail(NTK_ERROR_DATA, "the kernel of inputs %lld and %lld is not finite: scale the data or the weights",

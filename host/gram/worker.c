@@ -23,6 +23,7 @@ typedef struct image_side {
   size_t bytes;         /* of an image */
   double *rows;         /* fully connected: inputs padded to GEMM_BLOCK rows */
   double *sides;        /* fully connected: [side_count][stride] (kernels/fc.h) */
+  double *self;         /* activations behind the readout: the sums of every image with itself */
 } image_side;
 
 /* A prepared image of the float64 second opinion. */
@@ -53,7 +54,7 @@ size_t ntk_plan_input_size(const ntk_plan *plan) {
 }
 
 static const ntk_plane_ops *plane_ops(const ntk_plan *plan, const ntk_backend *backend) {
-  return plan->precision == NTK_F64 ? backend->plane_f64 : backend->plane_f32;
+  return plan->precision == NTK_F64 || plan->float64 ? backend->plane_f64 : backend->plane_f32;
 }
 
 static bool many_channels(const ntk_plan *plan) { return plan->program.channels > NTK_INNER_CHANNELS; }
@@ -115,6 +116,7 @@ static bool create_side(cpu_worker *w, image_side *side, int64_t count) {
   }
   side->bytes = plane_ops(plan, w->shared->backend)->image_bytes(&plan->program);
   side->images = take_raw((size_t)count * side->bytes);
+  if (plan->head_activates && !(side->self = take((size_t)count * ntk_plan_sums(plan) * sizeof(double)))) return false;
   return side->images != NULL;
 }
 
@@ -124,7 +126,7 @@ static void free_worker(void *worker) {
   if (w->values)
     for (size_t k = 0; k < w->shared->plan->output_count; k++) free(w->values[k]);
   image_side *const sides[] = {&w->x, &w->z, &w->f};
-  for (int k = 0; k < 3; k++) free(sides[k]->images), free(sides[k]->rows), free(sides[k]->sides);
+  for (int k = 0; k < 3; k++) free(sides[k]->images), free(sides[k]->rows), free(sides[k]->sides), free(sides[k]->self);
   free(w->pixels), free(w->scratch), free(w->products), free(w->sums), free(w->one), free(w->values);
   free(w->fc_products), free(w->fc_s), free(w->fc_t), free(w->fc_sides);
   for (int k = 0; k < BLOCK; k++) free(w->exact_x[k].image), free(w->exact_z[k].image), free(w->exact_f[k].image);
@@ -180,21 +182,6 @@ ntk_status ntk_inputs_read(const ntk_inputs *source, const ntk_plan *plan, int64
 
 /* ---- plane engine ---- */
 
-static ntk_status prepare_images(cpu_worker *w, image_side *side, int64_t first, int64_t count) {
-  const ntk_plan *plan = w->shared->plan;
-  const ntk_plane_ops *ops = plane_ops(plan, w->shared->backend);
-  if (side->count == count && side->first == first) return NTK_OK;
-  side->count = 0;
-  for (int64_t k = 0; k < count; k++) {
-    if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
-    NTK_TRY(ntk_inputs_read(side->source, plan, first + k, 1, w->pixels));
-    if (side->mirrored) ntk_plan_mirror(plan, 1, w->pixels);
-    ops->prepare(&plan->program, w->pixels, side->images + (size_t)k * side->bytes, w->scratch);
-  }
-  side->first = first, side->count = count;
-  return NTK_OK;
-}
-
 /* All products SUM_c x[c,p] z[c,p'] of two prepared images with many channels. */
 static void input_products(const ntk_plan *plan, const ntk_plane_ops *ops, const void *x, const void *z, void *out) {
   int area = (int)(plan->shape.height * plan->shape.width), channels = (int)plan->shape.channels;
@@ -203,6 +190,30 @@ static void input_products(const ntk_plan *plan, const ntk_plane_ops *ops, const
     cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, area, area, channels, 1, a, area, b, area, 0, out, area);
   else
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, area, area, channels, 1, a, area, b, area, 0, out, area);
+}
+
+/* The pooled sums of a prepared image with itself. */
+static void self_sums(cpu_worker *w, const ntk_plane_ops *ops, const void *image, double *sums) {
+  const ntk_plan *plan = w->shared->plan;
+  if (many_channels(plan)) input_products(plan, ops, image, image, w->products);
+  ops->pair(&plan->program, image, image, w->products, w->scratch, sums);
+}
+
+static ntk_status prepare_images(cpu_worker *w, image_side *side, int64_t first, int64_t count) {
+  const ntk_plan *plan = w->shared->plan;
+  const ntk_plane_ops *ops = plane_ops(plan, w->shared->backend);
+  const size_t sums = ntk_plan_sums(plan);
+  if (side->count == count && side->first == first) return NTK_OK;
+  side->count = 0;
+  for (int64_t k = 0; k < count; k++) {
+    if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
+    NTK_TRY(ntk_inputs_read(side->source, plan, first + k, 1, w->pixels));
+    if (side->mirrored) ntk_plan_mirror(plan, 1, w->pixels);
+    ops->prepare(&plan->program, w->pixels, side->images + (size_t)k * side->bytes, w->scratch);
+    if (plan->head_activates) self_sums(w, ops, side->images + (size_t)k * side->bytes, side->self + k * (int64_t)sums);
+  }
+  side->first = first, side->count = count;
+  return NTK_OK;
 }
 
 /* The pair in float64, whatever the plan's precision. */
@@ -250,7 +261,10 @@ static ntk_status plane_pair(cpu_worker *w, const image_side *columns, int64_t i
     if (many_channels(plan)) input_products(plan, ops, x, z, w->products);
     double risk = ops->pair(&plan->program, x, z, w->products, w->scratch, w->sums);
     if (risk > ntk_risk_limit(plan)) NTK_TRY(exact_pair(w, e, i, j));
-    NTK_TRY(ntk_value_store(plan, e, w->sums, w->one, w->values, at, i, j));
+    const size_t sums = ntk_plan_sums(plan);
+    const double *x_self = rows->self ? rows->self + (size_t)(i - rows->first) * sums : NULL;
+    const double *z_self = columns->self ? columns->self + (size_t)(j - columns->first) * sums : NULL;
+    NTK_TRY(ntk_value_store_head(plan, e, w->sums, x_self, z_self, w->one, w->values, at, i, j));
   }
   return NTK_OK;
 }

@@ -43,6 +43,12 @@ double ntk_risk_limit(const ntk_plan *plan);
 /* Turns the kernels' sums of an evaluation of pair (i, j) into the outputs' values at values[..][at]: evaluation 0,
  * K(x,z), is stored; then 1, K(Fx,z), is averaged in. one: room for a value of every output. NTK_ERROR_DATA for a value
  * that is not finite. */
+ntk_status ntk_value_store_head(const ntk_plan *plan, int evaluation, const double *sums, const double *x_self,
+                                const double *z_self, double *one, double *const *values, size_t at, int64_t i,
+                                int64_t j);
+
+/* The same for a network without activations behind its readout, which alone needs the sums of x and z with themselves.
+ */
 ntk_status ntk_value_store(const ntk_plan *plan, int evaluation, const double *sums, double *one, double *const *values,
                            size_t at, int64_t i, int64_t j);
 
