@@ -44,9 +44,11 @@ enum {
   NTK_DUAL_COEFFICIENTS = 16, /* most of a polynomial given by its coefficients */
   NTK_DUAL_TERMS = 128,       /* most of a series */
   NTK_DUAL_DEGREE = 256,      /* the highest of a term */
-  NTK_DUAL_FIRST_TERM = 5, /* a series' side: 1/n, a0, what the missing terms hold of E and of E', how many terms count,
-                              then the terms */
-  NTK_DUAL_SIDES = NTK_DUAL_FIRST_TERM + 1 + NTK_DUAL_TERMS,
+  NTK_DUAL_ORDER = 7,         /* of the jumps at 0 that are taken out of elu's derivative (dual_kink.h) */
+  /* a series' side: 1/n, a0, what the missing terms hold of E and of E', how many terms count, the terms; kinked: then
+   * the terms of g, its a0, n, and what the terms without g's leave of E and E' */
+  NTK_DUAL_FIRST_TERM = 5,
+  NTK_DUAL_SIDES = NTK_DUAL_FIRST_TERM + 1 + 2 * NTK_DUAL_TERMS + 4,
   NTK_DUAL_NODES = 600, /* of the quadrature */
   NTK_DUAL_TABLE = NTK_DUAL_NODES * (2 + NTK_DUAL_DEGREE)
 };
@@ -61,6 +63,7 @@ typedef struct ntk_activation_dual {
   int function; /* ntk_dual_function */
   int degree;   /* of a polynomial */
   int linear, first, step, terms;
+  int kinked;          /* dual_kink.h; linear = 0 */
   const double *table; /* quadrature, shared by all, NTK_DUAL_TABLE values: nodes[NODES], weights[NODES], then weights
                           times h_k for k < DEGREE; NULL for polynomials */
   double coefficients[NTK_DUAL_COEFFICIENTS];
@@ -69,6 +72,9 @@ typedef struct ntk_activation_dual {
 
 /* Largest variance that sides and rows are made for: beyond it products could overflow. */
 #define NTK_DUAL_LARGEST_VARIANCE 1e100
+
+/* Up to this variance g (dual_kink.h) is taken out; its powers grow, and rounding errors with them. */
+#define NTK_DUAL_KINK_VARIANCE 50
 
 /* Doubles of one value's side, at most NTK_DUAL_SIDES. */
 int ntk_dual_side_count(const ntk_activation_dual *dual);

@@ -119,6 +119,8 @@ INLINE void ntk_dual_expnorm(const ntk_activation_dual *dual, const ntk_dual_sid
   *de = g * value;
 }
 
+#include "kernels/dual_kink.h"
+
 /* The largest lane of a whole number. */
 INLINE int ntk_dual_most(vec numbers) {
   double lane[sizeof numbers / sizeof(double)], most = 0;
@@ -128,18 +130,32 @@ INLINE int ntk_dual_most(vec numbers) {
   return (int)most;
 }
 
+/* Of two remainders, which may be negative. */
+INLINE vec ntk_dual_rest(vec x, vec z) { return vec_set(0.5) * vec_fma(vec_abs(x), z, x * vec_abs(z)); }
+
 INLINE void ntk_dual_series(const ntk_activation_dual *dual, const ntk_dual_sides *at, vec c, vec *e, vec *de) {
-  vec rho = c * (ntk_x_side(at, 0) * ntk_z_side(at, 0)), size = vec_abs(rho), one = vec_set(1);
+  const int first = NTK_DUAL_FIRST_TERM + dual->linear, kink = first + dual->terms, behind = kink + dual->terms;
+  vec inverse = ntk_x_side(at, 0) * ntk_z_side(at, 0), rho = c * inverse, size = vec_abs(rho), one = vec_set(1);
   rho = vec_select(vec_greater(size, one), rho / size, rho);
-  vec power = rho;
+  vec power = rho, n_x = one, n_z = one;
   if (dual->step == 2) power = power * rho;
-  vec sum = ntk_x_side(at, 2) * ntk_z_side(at, 2), slope = ntk_x_side(at, 3) * ntk_z_side(at, 3);
+  vec sum = ntk_dual_rest(ntk_x_side(at, 2), ntk_z_side(at, 2));
+  vec slope = ntk_dual_rest(ntk_x_side(at, 3), ntk_z_side(at, 3));
+  mask wide = vec_greater(one, one); /* pairs from which g is not taken out */
+  if (dual->kinked) {
+    n_x = ntk_x_side(at, behind + 1), n_z = ntk_z_side(at, behind + 1);
+    vec most = vec_select(vec_greater(n_x, n_z), n_x, n_z);
+    wide = vec_greater(most * most, vec_set(NTK_DUAL_KINK_VARIANCE));
+    sum = vec_select(wide, ntk_dual_rest(ntk_x_side(at, behind + 2), ntk_z_side(at, behind + 2)), sum);
+    slope = vec_select(wide, ntk_dual_rest(ntk_x_side(at, behind + 3), ntk_z_side(at, behind + 3)), slope);
+  }
   /* each pair has its own number of terms, lest its bits depend on its neighbours */
   vec x_terms = ntk_x_side(at, 4), terms = ntk_z_side(at, 4);
   terms = vec_select(vec_greater(x_terms, terms), x_terms, terms);
-  const int first = NTK_DUAL_FIRST_TERM + dual->linear;
   for (int j = ntk_dual_most(terms) - 1; j >= 0; j--) {
     vec product = ntk_x_side(at, first + j) * ntk_z_side(at, first + j);
+    if (dual->kinked)
+      product = product - vec_select(wide, vec_set(0), ntk_x_side(at, kink + j) * ntk_z_side(at, kink + j));
     product = vec_keep(product, vec_greater(terms, vec_set((double)j)));
     sum = vec_fma(sum, power, product * vec_set(dual->reciprocals[j]));
     slope = vec_fma(slope, power, product);
@@ -151,6 +167,12 @@ INLINE void ntk_dual_series(const ntk_activation_dual *dual, const ntk_dual_side
   }
   *e = vec_fma(c, sum, ntk_x_side(at, 1) * ntk_z_side(at, 1));
   *de = slope;
+  if (!dual->kinked) return;
+  vec m = ntk_dual_gap(n_x, n_z, c) * inverse, sum_g, slope_g;
+  ntk_dual_kink(dual, n_x, n_z, rho, ntk_dual_sqrt(m * (one + vec_abs(rho))), &sum_g, &slope_g);
+  sum_g = sum_g - ntk_x_side(at, behind) * ntk_z_side(at, behind);
+  *e = *e + vec_select(wide, vec_set(0), sum_g);
+  *de = *de + vec_select(wide, vec_set(0), slope_g);
 }
 
 /* s and t of a vector of pairs from before to after the activation. */

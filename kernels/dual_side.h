@@ -14,7 +14,8 @@ NTK_SHARED int ntk_dual_sides_of(const ntk_activation_dual *dual) {
     case NTK_DUAL_EXPNORM: return 2;
     case NTK_DUAL_ERF:
     case NTK_DUAL_GELU: return 3;
-    case NTK_DUAL_SERIES: return NTK_DUAL_FIRST_TERM + dual->linear + dual->terms;
+    case NTK_DUAL_SERIES:
+      return NTK_DUAL_FIRST_TERM + dual->linear + dual->terms + (dual->kinked ? dual->terms + 4 : 0);
     default: return 1;
   }
 }
@@ -87,43 +88,105 @@ NTK_SHARED void ntk_dual_add_hermite(const ntk_activation_dual *dual, double amo
     *ntk_dual_term(dual, side, stride, j + 1) += amount * sqrt((double)k) * ntk_dual_scaled(k - 1, j, p, n);
 }
 
-/* Integrates against the Hermite polynomials; what the missing terms hold of E and E' follows from E[s^2], E[s'^2]. */
-NTK_SHARED void ntk_dual_integrate(const ntk_activation_dual *dual, double p, double n, double *side, size_t stride) {
+/* g and g' of dual_kink.h. */
+NTK_SHARED ntk_dual_values ntk_dual_evaluate_kink(const ntk_activation_dual *dual, double u) {
+  const double a = dual->params[0], b = dual->params[1];
+  ntk_dual_values at = {b * u, 0, b, 0};
+  double power = a * b;
+  for (int m = 0; m <= NTK_DUAL_ORDER + 1; m++) {
+    if (m > 0) at.below += power;
+    if (m <= NTK_DUAL_ORDER) at.slope_below += power;
+    power *= -u / (m + 1);
+  }
+  return at;
+}
+
+/* What has been integrated: E[s], E[s^2], E[s'^2]. */
+typedef struct ntk_dual_means {
+  double value, square, slope_square;
+} ntk_dual_means;
+
+/* Integrates s, or g if `kink`, against 1 and s' or g' against the Hermite polynomials. */
+NTK_SHARED ntk_dual_means ntk_dual_integrate(const ntk_activation_dual *dual, int kink, double n, double *terms,
+                                             size_t stride) {
   const double *const nodes = dual->table, *const weights = nodes + NTK_DUAL_NODES;
   const double *const basis = weights + NTK_DUAL_NODES;
-  const int linear = dual->linear;
-  double mean = 0, square = 0, slopes = 0;
-  double slope_even[NTK_DUAL_NODES], slope_odd[NTK_DUAL_NODES]; /* s'(nx) + s'(-nx), s'(nx) - s'(-nx) */
+  double even[NTK_DUAL_NODES], odd[NTK_DUAL_NODES]; /* s'(nx) + s'(-nx), s'(nx) - s'(-nx) */
+  ntk_dual_means mean = {0, 0, 0};
   for (int i = 0; i < NTK_DUAL_NODES; i++) {
-    const ntk_dual_values at = ntk_dual_evaluate(dual, n * nodes[i]);
-    mean += weights[i] * (at.above + at.below);
-    square += weights[i] * (at.above * at.above + at.below * at.below);
-    slopes += weights[i] * (at.slope_above * at.slope_above + at.slope_below * at.slope_below);
-    slope_even[i] = at.slope_above + at.slope_below, slope_odd[i] = at.slope_above - at.slope_below;
+    const ntk_dual_values at =
+        kink ? ntk_dual_evaluate_kink(dual, n * nodes[i]) : ntk_dual_evaluate(dual, n * nodes[i]);
+    mean.value += weights[i] * (at.above + at.below);
+    mean.square += weights[i] * (at.above * at.above + at.below * at.below);
+    mean.slope_square += weights[i] * (at.slope_above * at.slope_above + at.slope_below * at.slope_below);
+    even[i] = at.slope_above + at.slope_below, odd[i] = at.slope_above - at.slope_below;
   }
-  side[stride] = mean;
-  const double noise = 1e-14, least_square = noise * square, least_slopes = noise * slopes;
-  square -= mean * mean;
-  for (int place = 0; place < linear + dual->terms; place++) {
-    const int k = place < linear ? 1 : dual->first + dual->step * (place - linear);
-    const double *const h = basis + (size_t)(k - 1) * NTK_DUAL_NODES, *const of = k % 2 ? slope_even : slope_odd;
+  for (int place = 0; place < dual->linear + dual->terms; place++) {
+    const int k = place < dual->linear ? 1 : dual->first + dual->step * (place - dual->linear);
+    const double *const h = basis + (size_t)(k - 1) * NTK_DUAL_NODES, *const of = k % 2 ? even : odd;
     double b = 0, part[8] = {0};
     for (int i = 0; i < NTK_DUAL_NODES; i += 8) /* partial sums are vectors */
       for (int l = 0; l < 8; l++) part[l] += h[i + l] * of[i + l];
     for (int l = 0; l < 8; l++) b += part[l];
-    side[(size_t)(NTK_DUAL_FIRST_TERM + place) * stride] = b;
-    slopes -= b * b, square -= p * b * b / k;
+    terms[(size_t)place * stride] = b;
   }
-  if (square > least_square && n > 0) side[2 * stride] = sqrt(square) / n;
-  if (slopes > least_slopes) side[3 * stride] = sqrt(slopes);
-  if (side[2 * stride] > 0 || side[3 * stride] > 0) return;
-  int terms = dual->terms; /* those behind hold less than 1e-16 of E[s'^2], and of a pair's E' by Cauchy and Schwarz */
-  for (double rest = 0; terms > 0; terms--) {
-    const double b = side[(size_t)(NTK_DUAL_FIRST_TERM + linear + terms - 1) * stride];
+  return mean;
+}
+
+/* +- sqrt(|a|), or 0 where a is rounding noise. */
+NTK_SHARED double ntk_dual_root(double a, double noise) {
+  if (!(fabs(a) > noise)) return 0;
+  return a > 0 ? sqrt(a) : -sqrt(-a);
+}
+
+/* What the terms leave of E and E' to those that are missing, from E[s^2] and E[s'^2]; less what g's terms leave where
+ * g is not NULL. */
+NTK_SHARED void ntk_dual_remainders(const ntk_activation_dual *dual, double p, double n, const ntk_dual_means *s,
+                                    const ntk_dual_means *g, const double *terms, size_t stride, double *value,
+                                    double *slope) {
+  double square = s->square - s->value * s->value, slopes = s->slope_square;
+  double square_noise = 1e-14 * s->square, slope_noise = 1e-14 * s->slope_square;
+  if (g) {
+    square -= g->square - g->value * g->value, slopes -= g->slope_square;
+    square_noise += 3e-16 * g->square, slope_noise += 3e-16 * g->slope_square;
+  }
+  for (int place = 0; place < dual->linear + dual->terms; place++) {
+    const int k = place < dual->linear ? 1 : dual->first + dual->step * (place - dual->linear);
+    const double b = terms[(size_t)place * stride], of_g = g ? terms[(size_t)(place + dual->terms) * stride] : 0;
+    slopes -= b * b - of_g * of_g, square -= p * (b * b - of_g * of_g) / k;
+  }
+  *value = n > 0 ? ntk_dual_root(square, square_noise) / n : 0;
+  *slope = ntk_dual_root(slopes, slope_noise);
+}
+
+/* How many terms count: those behind hold less than 1e-16 of E[s'^2], and of a pair's E' by Cauchy and Schwarz. */
+NTK_SHARED int ntk_dual_count_terms(const ntk_activation_dual *dual, const double *terms, size_t stride, double whole) {
+  int count = dual->terms;
+  for (double rest = 0; count > 0; count--) {
+    const double b = terms[(size_t)(dual->linear + count - 1) * stride];
     rest += b * b;
-    if (rest > 0.01 * least_slopes) break;
+    if (rest > 1e-16 * whole) break;
   }
-  side[4 * stride] = terms;
+  return count;
+}
+
+NTK_SHARED void ntk_dual_integrated_side(const ntk_activation_dual *dual, double p, double n, double *side,
+                                         size_t stride) {
+  double *const terms = side + NTK_DUAL_FIRST_TERM * stride, *const value = side + 2 * stride;
+  double *const slope = side + 3 * stride;
+  const ntk_dual_means s = ntk_dual_integrate(dual, 0, n, terms, stride);
+  side[stride] = s.value;
+  ntk_dual_remainders(dual, p, n, &s, NULL, terms, stride, value, slope);
+  if (!dual->kinked) {
+    if (*value == 0 && *slope == 0) side[4 * stride] = ntk_dual_count_terms(dual, terms, stride, s.slope_square);
+    return;
+  }
+  double *const of_g = terms + (size_t)dual->terms * stride, *const behind = of_g + (size_t)dual->terms * stride;
+  behind[stride] = n, behind[2 * stride] = *value, behind[3 * stride] = *slope;
+  if (n * n > NTK_DUAL_KINK_VARIANCE) return; /* as the row asks */
+  const ntk_dual_means g = ntk_dual_integrate(dual, 1, n, of_g, stride);
+  behind[0] = g.value;
+  ntk_dual_remainders(dual, p, n, &s, &g, terms, stride, value, slope);
 }
 
 NTK_SHARED void ntk_dual_series_side(const ntk_activation_dual *dual, double p, double n, double *side, size_t stride) {
@@ -143,7 +206,7 @@ NTK_SHARED void ntk_dual_series_side(const ntk_activation_dual *dual, double p, 
     case NTK_DUAL_POLYNOMIAL:
       for (int k = 0; k <= dual->degree; k++) ntk_dual_add_hermite(dual, dual->coefficients[k], k, p, n, side, stride);
       break;
-    default: ntk_dual_integrate(dual, p, n, side, stride); break;
+    default: ntk_dual_integrated_side(dual, p, n, side, stride); break;
   }
 }
 

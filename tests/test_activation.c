@@ -33,18 +33,18 @@ Test(activation, check_values) {
   }
 }
 
-/* Largest errors of E and E' that docs/accuracy.md states, relative to sqrt(E(p,p) E(q,q)), at variances up to 4 and
- * above, up to 30. */
+/* Largest errors of E and E' that docs/accuracy.md states, relative to sqrt(E(p,p) E(q,q)), for the larger of two
+ * variances. */
 static void bounds(const ntk_activation_dual *dual, double p, double *e, double *de) {
   *e = 1e-13, *de = 1e-12;
   if (dual->kind != NTK_DUAL_SERIES || !dual->table) return;
-  const bool kinked = dual->function == NTK_DUAL_ELU, smooth_kink = kinked && dual->params[0] == 1;
-  if (kinked) {
-    *e = smooth_kink ? 3e-6 : 5e-5, *de = smooth_kink ? 5e-4 : 2e-2;
+  const bool kinked = dual->function == NTK_DUAL_ELU, steep = dual->function == NTK_DUAL_TANH;
+  if (p > NTK_DUAL_KINK_VARIANCE) {
+    *e = kinked ? 1e-4 : 1e-5, *de = kinked ? 2e-2 : 2e-3;
   } else if (p > 4) {
-    *e = dual->function == NTK_DUAL_TANH ? 5e-6 : 1e-8, *de = dual->function == NTK_DUAL_TANH ? 5e-4 : 1e-6;
+    *e = kinked ? 1e-6 : steep ? 5e-6 : 1e-8, *de = kinked ? 5e-5 : steep ? 5e-4 : 1e-6;
   } else {
-    *e = 1e-12, *de = 1e-10;
+    *e = kinked ? 1e-10 : 1e-12, *de = kinked ? 2e-8 : 1e-10;
   }
 }
 
@@ -76,7 +76,7 @@ Test(activation, quadrature) {
 
 /* Large variances, where steep activations look like steps. */
 Test(activation, quadrature_of_large_variances) {
-  static const double points[][3] = {{30, 20, 0.8}, {25, 25, 0.999}};
+  static const double points[][3] = {{30, 20, 0.8}, {25, 25, 0.999}, {100, 1, 0.9}};
   for (const dual_function *f = ntk_test_dual_functions; f->text; f++) {
     const ntk_activation_dual dual = ntk_test_dual(f->text);
     for (size_t k = 0; k < sizeof points / sizeof *points; k++)
@@ -95,9 +95,12 @@ Test(activation, equal_inputs) {
       ntk_test_dual_pair(NULL, &dual, p, p, p, &s, &t);
       const double e = (double)ntk_test_expectation(f->value, p, p, 1);
       const double de = (double)ntk_test_expectation(f->slope, p, p, 1);
-      cr_expect(fabs(s - e) <= 1e-12 * e, "%s at %g: E = %.15g, not %.15g", f->text, p, s, e);
-      cr_expect(fabs(t - de) <= 1e-12 * de, "%s at %g: E' = %.15g, not %.15g", f->text, p, t, de);
-      cr_expect(fabs(ntk_dual_self(&dual, p) - s) <= 1e-14 * s, "%s at %g", f->text, p);
+      /* powers of a large variance cancel in elu */
+      const double slack = dual.kinked && p > 4 ? 1e-6 : 1e-12;
+      cr_expect(fabs(s - e) <= slack * e, "%s at %g: E = %.15g, not %.15g", f->text, p, s, e);
+      cr_expect(fabs(t - de) <= slack * de, "%s at %g: E' = %.15g, not %.15g", f->text, p, t, de);
+      cr_expect(fabs(ntk_dual_self(&dual, p) - s) <= (dual.kinked && p > 4 ? slack : 1e-14) * s, "%s at %g", f->text,
+                p);
     }
 }
 
@@ -114,7 +117,6 @@ Test(activation, derivative) {
     if (!listed) n--;
     if (strcmp(text, "sign") == 0) continue; /* whose E' is 0 by convention */
     const ntk_activation_dual dual = ntk_test_dual(text);
-    const bool kinked = dual.kind == NTK_DUAL_SERIES && dual.table && dual.function == NTK_DUAL_ELU;
     for (size_t k = 0; k < sizeof points / sizeof *points; k++) {
       const double p = points[k][0], q = points[k][1], c = points[k][2], h = 1e-3 * sqrt(p * q);
       double at[4], t, unused;
@@ -124,8 +126,8 @@ Test(activation, derivative) {
       ntk_test_dual_pair(NULL, &dual, p, q, c, &centre, &t);
       const double slope = (at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * h);
       /* expnorm's tangent factor is that of its normalised kernel, which is dE/dc as well */
-      cr_expect(fabs(slope - t) <= (kinked ? 1e-5 : 1e-8) * fmax(fabs(t), 1e-2),
-                "%s at %g, %g, %g: E' = %.12g, not %.12g", text, p, q, c, t, slope);
+      cr_expect(fabs(slope - t) <= 1e-8 * fmax(fabs(t), 1e-2), "%s at %g, %g, %g: E' = %.12g, not %.12g", text, p, q, c,
+                t, slope);
     }
   }
 }
@@ -183,7 +185,9 @@ Test(activation, inequalities) {
       cr_expect(fabs(s) <= most * (1 + 1e-12), "activation %zu: |%.15g| > %.15g at %g, %g, %g", n, s, most, p, q, c);
       if (!isfinite(most)) continue; /* u^100 of variances above 30 */
       cr_expect(isfinite(s) && isfinite(t), "activation %zu at %g, %g, %g: %g, %g", n, p, q, c, s, t);
-      cr_expect(s == mirrored && t == mirrored_t, "activation %zu at %g, %g, %g: not symmetric", n, p, q, c);
+      const double slack = dual.kinked ? 1e-7 : 0; /* powers of a large variance cancel in elu */
+      cr_expect(fabs(s - mirrored) <= slack * most && fabs(t - mirrored_t) <= slack,
+                "activation %zu at %g, %g, %g: not symmetric", n, p, q, c);
     }
   }
 }
@@ -236,9 +240,10 @@ Test(activation, instruction_sets) {
       for (const char *const *isa = ntk_test_isas; *isa; isa++) {
         if (!ntk_backend_runs(ntk_backend_find(*isa))) continue;
         ntk_test_dual_pair(*isa, &dual, p, q, c, &s, &t);
-        const double scale = sqrt(ntk_dual_self(&dual, p) * ntk_dual_self(&dual, q));
-        cr_expect(fabs(s - best) <= 1e-14 * scale && fabs(t - best_t) <= 1e-13 * (1 + fabs(t)), "%s on %s: %g", f->text,
-                  *isa, (s - best) / scale);
+        const double scale = sqrt(ntk_dual_self(&dual, p) * ntk_dual_self(&dual, q)),
+                     slack = dual.kinked ? 1e-11 : 1e-14;
+        cr_expect(fabs(s - best) <= slack * scale && fabs(t - best_t) <= 10 * slack * (1 + fabs(t)), "%s on %s: %g",
+                  f->text, *isa, (s - best) / scale);
       }
     }
   }

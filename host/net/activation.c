@@ -90,7 +90,7 @@ static ntk_status set_numeric(ntk_activation_dual *dual, ntk_dual_function funct
     case NTK_DUAL_SIGMOID: set_terms(dual, 0, 1, 2, terms); break; /* odd, but for a constant */
     case NTK_DUAL_SILU:
     case NTK_DUAL_SOFTPLUS: set_terms(dual, 1, 2, 2, terms); break; /* even, but for u / 2 */
-    default: set_terms(dual, 0, 1, 1, NTK_DUAL_TERMS); break;
+    default: set_terms(dual, 0, 1, 1, NTK_DUAL_TERMS), dual->kinked = 1; break;
   }
   return NTK_OK;
 }
