@@ -119,9 +119,9 @@ static ntk_status fit_standard(const ntk_dataset *train, ntk_preprocess *made) {
 ntk_status ntk_preprocess_fit(ntk_preprocess_mode mode, const ntk_dataset *train, ntk_preprocess **out) {
   if (!train || !out)
     return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_preprocess_fit needs training data and a place for the result");
-  if (mode != NTK_PREPROCESS_NONE && mode != NTK_PREPROCESS_STANDARD && mode != NTK_PREPROCESS_UNIT)
-    return ntk_fail(NTK_ERROR_ARGUMENT, "%d is no preprocessing; known are none (0), standard (1) and unit (2)",
-                    (int)mode);
+  if (mode < NTK_PREPROCESS_NONE || mode > NTK_PREPROCESS_IMAGE)
+    return ntk_fail(NTK_ERROR_ARGUMENT,
+                    "%d is no preprocessing; known are none (0), standard (1), unit (2) and image (3)", (int)mode);
   bool standard = mode == NTK_PREPROCESS_STANDARD;
   ntk_shape shape = train->source.shape;
   ntk_preprocess *made;
@@ -152,11 +152,29 @@ static void normalise(int64_t values, double *record) {
   normalise(values, record);
 }
 
+/* Minus the mean of all values; a constant record becomes 0, whatever its mean is rounded to. */
+static void centre(int64_t values, double *record) {
+  const double least_norm = 1e-8;
+  double sum = 0, squares = 0, low = record[0], high = record[0];
+  for (int64_t i = 0; i < values; i++) {
+    sum += record[i];
+    low = fmin(low, record[i]);
+    high = fmax(high, record[i]);
+  }
+  const double mean = low == high ? low : sum / (double)values;
+  for (int64_t i = 0; i < values; i++) {
+    record[i] -= mean;
+    squares += record[i] * record[i];
+  }
+  for (int64_t i = 0; i < values && sqrt(squares) < least_norm; i++) record[i] = 0;
+}
+
 void ntk_preprocess_apply(const ntk_preprocess *preprocess, ntk_shape shape, bool bytes, double *record) {
   int64_t plane = plane_of(shape), values = shape.channels * plane;
   if (preprocess->mode == NTK_PREPROCESS_NONE) return;
   scale_bytes(bytes, values, record);
-  if (preprocess->mode == NTK_PREPROCESS_UNIT) {
+  if (preprocess->mode != NTK_PREPROCESS_STANDARD) {
+    if (preprocess->mode == NTK_PREPROCESS_IMAGE) centre(values, record);
     normalise(values, record);
     return;
   }

@@ -1,4 +1,5 @@
-/* The text of a preprocessing: "none", "unit", or "standard channels=3 mean=a,b,c std=d,e,f" ("features" for vectors).
+/* The text of a preprocessing: "none", "unit", "image", or "standard channels=3 mean=a,b,c std=d,e,f" ("features" for
+ * vectors).
  */
 #include <errno.h>
 #include <locale.h>
@@ -24,7 +25,7 @@ ntk_status ntk_preprocess_write_text(ntk_preprocess *p) {
   locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
   if (out && plain) {
     locale_t before = uselocale(plain); /* of this thread only: '.' whatever the program's locale is */
-    static const char *const names[] = {"none", "standard", "unit"};
+    static const char *const names[] = {"none", "standard", "unit", "image"};
     fputs(names[p->mode], out);
     if (p->mode == NTK_PREPROCESS_STANDARD) {
       fprintf(out, p->vectors ? " features=%lld" : " channels=%lld", (long long)p->channels);
@@ -46,10 +47,10 @@ ntk_status ntk_preprocess_write_text(ntk_preprocess *p) {
 }
 
 static ntk_status refuse(const char *text, const char *why) {
-  return ntk_fail(
-      NTK_ERROR_ARGUMENT,
-      "\"%.200s\" is not a preprocessing: %s; use none, unit or the text that a fit wrote (standard channels=...)",
-      text, why);
+  return ntk_fail(NTK_ERROR_ARGUMENT,
+                  "\"%.200s\" is not a preprocessing: %s; use none, unit, image or the text that a fit wrote (standard "
+                  "channels=...)",
+                  text, why);
 }
 
 static ntk_status parse_numbers(const char *text, const char **at, locale_t plain, int64_t count, double *numbers) {
@@ -108,10 +109,17 @@ ntk_status ntk_preprocess_parse(const char *text, ntk_preprocess **out) {
   if (!text || !out)
     return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_preprocess_parse needs a text and a place for the result");
   if (strncmp(text, "standard ", 9) == 0) return parse_standard(text, out);
-  bool none = strcmp(text, "none") == 0;
-  if (!none && strcmp(text, "unit") != 0) return refuse(text, "it is none of none, standard and unit");
+  ntk_preprocess_mode mode;
+  if (strcmp(text, "none") == 0)
+    mode = NTK_PREPROCESS_NONE;
+  else if (strcmp(text, "unit") == 0)
+    mode = NTK_PREPROCESS_UNIT;
+  else if (strcmp(text, "image") == 0)
+    mode = NTK_PREPROCESS_IMAGE;
+  else
+    return refuse(text, "it is none of none, standard, unit and image");
   ntk_preprocess *made;
-  NTK_TRY(ntk_preprocess_create(none ? NTK_PREPROCESS_NONE : NTK_PREPROCESS_UNIT, false, 0, &made));
+  NTK_TRY(ntk_preprocess_create(mode, false, 0, &made));
   ntk_status status = ntk_preprocess_write_text(made);
   if (status == NTK_OK)
     *out = made;

@@ -68,12 +68,14 @@ NTK_API const char *ntk_dataset_hash(const ntk_dataset *dataset);
  *  @return NTK_OK, NTK_ERROR_ARGUMENT (a range outside the data set), NTK_ERROR_IO. */
 NTK_API ntk_status ntk_dataset_read(const ntk_dataset *dataset, int64_t first, int64_t count, double *out);
 
-/** How inputs are preprocessed. Images from uint8 sources are divided by 255 first in the modes standard and unit. */
+/** How inputs are preprocessed. Values of uint8 sources are divided by 255 first, except in the mode none. */
 typedef enum ntk_preprocess_mode {
   NTK_PREPROCESS_NONE = 0,     /**< Values as stored. */
   NTK_PREPROCESS_STANDARD = 1, /**< Per channel (images) or feature (vectors): minus mean, over standard deviation, of the
                                     training data (arXiv:1904.11955; population deviation; 1 where it is 0). */
-  NTK_PREPROCESS_UNIT = 2      /**< Each record over its Euclidean norm; a zero record stays zero. */
+  NTK_PREPROCESS_UNIT = 2,     /**< Each record over its Euclidean norm; a zero record stays zero. */
+  NTK_PREPROCESS_IMAGE = 3     /**< Each record minus the mean of all its values, then over its Euclidean norm
+                                    (arXiv:2003.02237); 0 where that norm is below 1e-8. */
 } ntk_preprocess_mode;
 
 /** A fitted preprocessing; immutable. */

@@ -167,7 +167,7 @@ int cli_model_plan_network(const cli_model *model, const ntk_network *network, n
 
 /* ---- inputs.c: data sets, their preprocessing, labels ---- */
 
-#define CLI_PREPROCESS_CHOICES "standard|unit|none"
+#define CLI_PREPROCESS_CHOICES "standard|unit|image|none"
 enum { CLI_PREPROCESS_BY_DATA = -1 }; /* standard for image sets, none for npy */
 
 /* Fits to one data set (opened from the text `data`) and applies to `count` of them. */

@@ -282,8 +282,7 @@ static const cli_option data_options[] = {
      "the test set; without labels there is no accuracy"},
     {"preprocess", CLI_PREPROCESS_CHOICES, CLI_CHOICE, offsetof(settings, preprocess), 0, 0, false,
      "standard: per channel, minus mean, over deviation, of the training set (default for image sets); unit: each "
-     "record "
-     "over its norm; none (default for npy)"},
+     "record over its norm; image: each record minus its own mean, then over its norm; none (default for npy)"},
     {0}};
 
 static const cli_option output_options[] = {

@@ -165,7 +165,7 @@ static const cli_option data_options[] = {
      "the records of the columns. For `ntk regress` the rows are the test set, the columns the training set"},
     {"preprocess", CLI_PREPROCESS_CHOICES, CLI_CHOICE, offsetof(settings, preprocess), 0, 0, false,
      "standard: per channel, minus mean, over deviation (default for image sets); unit: each record over its norm; "
-     "none "
+     "image: each record minus its own mean, then over its norm; none "
      "(default for npy)"},
     {"preprocess-from", "DATA", CLI_TEXT, offsetof(settings, preprocess_from), 0, 0, false,
      "the set that the statistics of `standard` come from; default: the columns' set (--against, else --data), so that "

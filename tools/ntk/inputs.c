@@ -16,7 +16,8 @@ static bool is_image_set(const char *text) {
 int cli_data_open(const char *data, ntk_dataset **out) { return cli_check(ntk_dataset_open(data, out)); }
 
 int cli_preprocess(int choice, const char *data, const ntk_dataset *fit, ntk_dataset *const *apply, size_t count) {
-  static const ntk_preprocess_mode modes[] = {NTK_PREPROCESS_STANDARD, NTK_PREPROCESS_UNIT, NTK_PREPROCESS_NONE};
+  static const ntk_preprocess_mode modes[] = {NTK_PREPROCESS_STANDARD, NTK_PREPROCESS_UNIT, NTK_PREPROCESS_IMAGE,
+                                              NTK_PREPROCESS_NONE};
   ntk_preprocess *preprocess = NULL;
   ntk_preprocess_mode mode = choice >= 0          ? modes[choice]
                              : is_image_set(data) ? NTK_PREPROCESS_STANDARD
