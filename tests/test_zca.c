@@ -269,7 +269,7 @@ Test(zca, wrong_texts_are_refused) {
                                          {"zca(eps=nan)", "above 0"},
                                          {"zca(eps=1e999)", "above 0"},
                                          {"zca(eps=0x1)", "above 0"},
-                                         {"zca(eps=1,)", "options of zca"},
+                                         {"zca(eps=1,)", "after ','"},
                                          {"zca(eps=1 2)", "')'"},
                                          {"zca(before=zca)", "before="},
                                          {"zca(before=x)", "before="},

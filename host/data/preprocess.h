@@ -19,7 +19,13 @@ typedef struct ntk_preprocess_choice {
   ntk_preprocess_mode mode;
   ntk_preprocess_mode before; /* zca, patches: what is done to a record before: none, standard, unit or image */
   double eps;
-  bool relative; /* zca: eps is in units of the mean eigenvalue */
+  bool relative;  /* zca: eps is in units of the mean eigenvalue */
+  int64_t count;  /* patches: filters that are drawn, ... */
+  int64_t size;   /* ... rows and columns of each, ... */
+  int64_t sample; /* ... the first of so many drawn patches, whose moments whiten */
+  uint64_t seed;
+  double threshold;
+  bool mirror; /* add the mirror image of every filter */
 } ntk_preprocess_choice;
 
 struct ntk_preprocess {
@@ -37,7 +43,7 @@ struct ntk_preprocess {
   ntk_preprocess *before; /* without an array */
   ntk_shape shape;        /* of the raw records */
   char train[33];         /* hash of the raw training data */
-  double *array;          /* as the file holds it: zca D x D */
+  double *array;          /* as the file holds it: zca D x D, patches count x C x size x size */
   char checksum[33];      /* of the array */
   double *operand;        /* as records are multiplied with it */
   char *path;             /* the file, absolute, or NULL */
@@ -115,5 +121,13 @@ ntk_status ntk_zca_fit(ntk_preprocess *preprocess, const ntk_dataset *train, int
 ntk_status ntk_zca_operand(ntk_preprocess *preprocess);
 ntk_status ntk_zca_read(const ntk_preprocess *preprocess, const ntk_dataset *dataset, int64_t first, int64_t count,
                         double *out);
+
+/* patches.c */
+ntk_status ntk_patches_check(const ntk_preprocess *preprocess); /* do shape and choice go together? */
+ntk_status ntk_patches_fit(ntk_preprocess *preprocess, const ntk_dataset *train);
+ntk_status ntk_patches_operand(ntk_preprocess *preprocess);
+ntk_shape ntk_patches_output(const ntk_preprocess *preprocess);
+ntk_status ntk_patches_read(const ntk_preprocess *preprocess, const ntk_dataset *dataset, int64_t first, int64_t count,
+                            double *out);
 
 #endif

@@ -10,18 +10,25 @@
 
 static int64_t values_of(ntk_shape shape) { return shape.channels * (shape.height ? shape.height * shape.width : 1); }
 
+static bool is_patches(const ntk_preprocess *p) { return p->mode == NTK_PREPROCESS_PATCHES; }
+
 int ntk_preprocess_array_sizes(const ntk_preprocess *p, int64_t sizes[4]) {
+  if (is_patches(p)) {
+    sizes[0] = p->choice.count, sizes[1] = p->shape.channels, sizes[2] = sizes[3] = p->choice.size;
+    return 4;
+  }
   sizes[0] = sizes[1] = values_of(p->shape);
   return 2;
 }
 
-ntk_shape ntk_preprocess_output(const ntk_preprocess *p) { return p->shape; }
+ntk_shape ntk_preprocess_output(const ntk_preprocess *p) { return is_patches(p) ? ntk_patches_output(p) : p->shape; }
 
 uint64_t ntk_preprocess_bytes(const ntk_preprocess *p) {
   int64_t sizes[4];
   if (!p || !ntk_preprocess_has_array(p->mode)) return 0;
   const int rank = ntk_preprocess_array_sizes(p, sizes);
-  return (uint64_t)ntk_npy_values(NTK_DTYPE_F64, rank, sizes) * sizeof(double) * (p->operand == p->array ? 1 : 2);
+  const uint64_t bytes = (uint64_t)ntk_npy_values(NTK_DTYPE_F64, rank, sizes) * sizeof(double);
+  return p->operand == p->array ? bytes : (is_patches(p) ? 3 : 2) * bytes;
 }
 
 /* XXH3-128 of the sizes and the numbers. */
@@ -47,7 +54,7 @@ static ntk_status sum_array(ntk_preprocess *p) {
 
 ntk_status ntk_preprocess_finish_array(ntk_preprocess *p) {
   NTK_TRY(sum_array(p));
-  NTK_TRY(ntk_zca_operand(p));
+  NTK_TRY(is_patches(p) ? ntk_patches_operand(p) : ntk_zca_operand(p));
   return ntk_preprocess_write_text(p);
 }
 
@@ -55,7 +62,7 @@ static ntk_status fit_array(ntk_preprocess *made, const ntk_dataset *train) {
   NTK_TRY(ntk_preprocess_fit_plain(made->choice.before, train, &made->before));
   made->shape = train->source.shape;
   memcpy(made->train, train->raw_hash, sizeof made->train);
-  NTK_TRY(ntk_zca_fit(made, train, 0));
+  NTK_TRY(is_patches(made) ? ntk_patches_fit(made, train) : ntk_zca_fit(made, train, 0));
   return ntk_preprocess_finish_array(made);
 }
 
@@ -74,7 +81,7 @@ ntk_status ntk_preprocess_fit_array(const ntk_preprocess_choice *choice, const n
 
 ntk_status ntk_preprocess_read_array(const ntk_preprocess *p, const ntk_dataset *dataset, int64_t first, int64_t count,
                                      double *out) {
-  return ntk_zca_read(p, dataset, first, count, out);
+  return is_patches(p) ? ntk_patches_read(p, dataset, first, count, out) : ntk_zca_read(p, dataset, first, count, out);
 }
 
 /* ---- all modes ---- */
@@ -87,10 +94,11 @@ static ntk_status fit_choice(const ntk_preprocess_choice *choice, const ntk_data
 ntk_status ntk_preprocess_fit(ntk_preprocess_mode mode, const ntk_dataset *train, ntk_preprocess **out) {
   if (!train || !out)
     return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_preprocess_fit needs training data and a place for the result");
-  if (mode < NTK_PREPROCESS_NONE || mode > NTK_PREPROCESS_ZCA)
-    return ntk_fail(NTK_ERROR_ARGUMENT,
-                    "%d is no preprocessing; known are none (0), standard (1), unit (2), image (3) and zca (4)",
-                    (int)mode);
+  if (mode < NTK_PREPROCESS_NONE || mode > NTK_PREPROCESS_PATCHES)
+    return ntk_fail(
+        NTK_ERROR_ARGUMENT,
+        "%d is no preprocessing; known are none (0), standard (1), unit (2), image (3), zca (4) and patches (5)",
+        (int)mode);
   const ntk_preprocess_choice choice = ntk_preprocess_choice_of(mode);
   return fit_choice(&choice, train, out);
 }

@@ -124,6 +124,7 @@ static ntk_status read_array(const char *path, ntk_preprocess *p) {
   int64_t sizes[4];
   char checksum[33];
   NTK_TRY(ntk_source_set_shape(&record, path, p->shape));
+  if (p->mode == NTK_PREPROCESS_PATCHES) NTK_TRY(ntk_patches_check(p));
   const int rank = ntk_preprocess_array_sizes(p, sizes);
   NTK_TRY(ntk_npy_stat(path, &info));
   if (info.dtype != NTK_DTYPE_F64 || info.rank != rank || memcmp(info.shape, sizes, (size_t)rank * sizeof *sizes) != 0)

@@ -77,9 +77,13 @@ typedef enum ntk_preprocess_mode {
   NTK_PREPROCESS_UNIT = 2,     /**< Each record over its Euclidean norm; a zero record stays zero. */
   NTK_PREPROCESS_IMAGE = 3,    /**< Each record minus the mean of all its values, then over its Euclidean norm
                                     (arXiv:2003.02237); 0 where that norm is below 1e-8. */
-  NTK_PREPROCESS_ZCA = 4       /**< Each record x, as a vector of D = C H W values, times the symmetric D x D matrix
+  NTK_PREPROCESS_ZCA = 4,      /**< Each record x, as a vector of D = C H W values, times the symmetric D x D matrix
                                     (S + eps I)^(-1/2), S = (1/n) SUM x x^T over the training records, all of them
                                     after the mode `before` (arXiv:2003.02237). Defaults: eps 1e-4, before image. */
+  NTK_PREPROCESS_PATCHES = 5   /**< Images of C x H x W become 4 count x (H - size + 1) x (W - size + 1): responses of
+                                    whitened random patches of the training images and of their mirror images, the
+                                    positive and negative part beyond a threshold (arXiv:1911.00809, after
+                                    Coates and Ng). Defaults: docs/data.md, 2048 patches of 5 x 5. */
 } ntk_preprocess_mode;
 
 /** A fitted preprocessing; immutable. */
@@ -92,7 +96,8 @@ NTK_API ntk_status ntk_preprocess_fit(ntk_preprocess_mode mode, const ntk_datase
 /** The same from a text, which may hold options (docs/data.md):
  *    none | standard | unit | image
  *    zca | zca(eps=1e-5,before=standard) | zca(eps=0.1rel)     rel: in units of the mean eigenvalue of S
- *    zca:FILE                                                  ntk_preprocess_load(FILE); nothing is fitted
+ *    patches | patches(count=2048,size=5,eps=0.001,seed=0,threshold=1,sample=100000,nomirror)
+ *    zca:FILE | patches:FILE                                   ntk_preprocess_load(FILE); nothing is fitted
  *  @return as ntk_preprocess_fit and ntk_preprocess_load; NTK_ERROR_ARGUMENT says what is wrong with the text. */
 NTK_API ntk_status ntk_preprocess_fit_text(const char *text, const ntk_dataset *train, ntk_preprocess **out);
 
@@ -107,8 +112,8 @@ NTK_API ntk_status ntk_preprocess_check(const char *text);
 NTK_API ntk_status ntk_preprocess_fit_stored(const char *text, const ntk_dataset *train, const char *path, bool replace,
                                              ntk_preprocess **out);
 
-/** Keeps a preprocessing with a fitted array (zca) in two files: `path`, the array as .npy (float64; zca: D x D), and
- *  `path`.json, its text with the array's checksum. Matrices computed with it name the file; ntk_gram_verify reads it.
+/** Keeps a preprocessing with a fitted array (zca, patches) in two files: `path`, the array as .npy (float64; zca: D x D;
+ *  patches: count x C x size x size, the filters), and `path`.json, its text with the array's checksum. Matrices computed with it name the file; ntk_gram_verify reads it.
  *  @return NTK_OK, NTK_ERROR_ARGUMENT (a mode without an array), NTK_ERROR_IO, NTK_ERROR_MEMORY. */
 NTK_API ntk_status ntk_preprocess_save(ntk_preprocess *preprocess, const char *path);
 

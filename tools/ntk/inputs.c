@@ -20,7 +20,9 @@ const char cli_preprocess_help[] =
     "deviation, of the training set; unit: each record over its norm; image: each record minus its own mean, then over "
     "its norm; zca, zca(eps=1e-5,before=standard), zca(eps=0.1rel): whitening fitted to the training set after `image` "
     "or "
-    "another mode, kept in a file beside the matrix; zca:FILE: such a file again. docs/data.md";
+    "another mode, kept in a file beside the matrix; patches, patches(count=2048,size=5,...): responses of whitened "
+    "random patches of the "
+    "training set; zca:FILE, patches:FILE: such a file again. docs/data.md";
 
 int cli_preprocess_check(const char *verb, const char *choice) {
   if (!choice || ntk_preprocess_check(choice) == NTK_OK) return CLI_EXIT_OK;
