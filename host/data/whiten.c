@@ -21,7 +21,7 @@ static double *numbers(int64_t rows, int64_t columns) { return calloc((size_t)(r
 static ntk_status no_memory(int64_t values) {
   return ntk_fail(NTK_ERROR_MEMORY,
                   "no memory to fit zca to records of %lld values, which takes %.3g GiB; use smaller records",
-                  (long long)values, 4 * 8 * (double)values * (double)values / 0x1p30);
+                  (long long)values, 3 * 8 * (double)values * (double)values / 0x1p30);
 }
 
 /* The lower triangle of C = (1/n) SUM x x^T. */

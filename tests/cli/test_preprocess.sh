@@ -61,7 +61,34 @@ run 0 verify K.npy
 refused 17 verify E.npy # which was computed with what the file held before
 err_has 'K.preprocess.npy is not the preprocessing'
 
+# Random patches change the shape of the records; their filters depend on neither threads nor --memory.
+patches='patches(count=3,size=3,sample=40,seed=5)'
+gram 0 X.npy P.npy --preprocess "$patches" --json
+json '$j->{preprocess} =~ /^patches\(count=3,size=3,eps=0.001,seed=5,threshold=1,sample=40,before=none\) shape=1x6x6 /'
+perl -MJSON::PP -0777 -ne 'exit(join("x", @{decode_json($_)->{identity}{rows}{shape}}) eq "12x4x4" ? 0 : 1)' P.npy.json ||
+  fail "the manifest does not have the shape 12x4x4"
+run 0 verify P.npy
+gram 0 X.npy Q.npy --preprocess patches:P.preprocess.npy --threads 2 --tile 5
+same P.npy Q.npy
+gram 0 T.npy R.npy --preprocess "$patches" --preprocess-from npy:X.npy --threads 2 --memory 1GiB
+same R.preprocess.npy P.preprocess.npy
+# shellcheck disable=SC2086
+run 0 eval --net "$net" --train npy:X.npy:y.npy --test npy:T.npy --preprocess "$patches" --out pdir $quiet
+same pdir/preprocess.npy P.preprocess.npy
+run 0 verify pdir/test.npy
+refuse 16 X.npy N.npy --preprocess 'patches(count=40000,size=3)' --memory 64MiB
+err_has 'raise --memory to'
+rm -f N.preprocess.npy N.preprocess.npy.json
+
 # Bad input.
+refuse 11 X.npy N.npy --preprocess 'patches(size=7)'
+err_has 'images of 6 x 6'
+noise 40 | npy V.npy '|u1' '4, 10'
+refuse 11 V.npy N.npy --preprocess patches
+err_has 'vectors of 10'
+refuse 17 X.npy N.npy --preprocess zca:P.preprocess.npy
+refuse 2 X.npy N.npy --preprocess 'patches(sample=9)'
+
 refuse 11 Y.npy N.npy --preprocess zca:K.preprocess.npy
 err_has '1 x 6 x 6'
 refuse 15 X.npy N.npy --preprocess zca:none.preprocess.npy

@@ -177,7 +177,8 @@ static const cli_option data_options[] = {
      "the records of the columns. For `ntk regress` the rows are the test set, the columns the training set"},
     {"preprocess", "HOW", CLI_TEXT, offsetof(settings, preprocess), 0, 0, false, cli_preprocess_help},
     {"preprocess-from", "DATA", CLI_TEXT, offsetof(settings, preprocess_from), 0, 0, false,
-     "the set that `standard` and `zca` are fitted to; default: the columns' set (--against, else --data), so that "
+     "the set that `standard`, `zca` and `patches` are fitted to; default: the columns' set (--against, else --data), "
+     "so that "
      "test x train matrices use the training set's"},
     {0}};
 
