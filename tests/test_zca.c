@@ -401,15 +401,15 @@ Test(zca, damaged_files_are_refused) {
                                         {"before=standard", "where it should"}};
   static const char *const instead[] = {"acz(eps",  "shape=2x2",  "shape=0",  "train=x",
                                         "values=x", "channels=3", "standard", "before=image"};
+  char *whole = strndup((char *)text, json_size);
   for (int k = 0; k < 8; k++) {
-    char *at = strstr((char *)text, lies[k][0]);
+    const char *at = strstr(whole, lies[k][0]);
     cr_assert(at);
-    const char *changed =
-        ntk_test_text("%.*s%s%s", (int)(at - (char *)text), (char *)text, instead[k], at + strlen(lies[k][0]));
+    const char *changed = ntk_test_text("%.*s%s%s", (int)(at - whole), whole, instead[k], at + strlen(lies[k][0]));
     ntk_test_write_file(json, changed, strlen(changed));
     expect_refused(path, NTK_ERROR_CORRUPT, lies[k][1]);
   }
-  free(array), free(text);
+  free(array), free(text), free(whole);
   ntk_preprocess_free(zca);
   ntk_dataset_free(data);
 }
