@@ -208,13 +208,18 @@ static scratch_plan plan_scratch(const ntk_program *p, const layout *g) {
   return s;
 }
 
-static size_t scratch_plain(const ntk_program *p) {
-  const layout g = layout_of(p);
+/* What hash_patches needs. */
+static size_t framed_bytes(const ntk_program *p) {
   int rows, cols;
   first_patch(p, &rows, &cols);
   size_t framed = p->channels <= NTK_INNER_CHANNELS ? (size_t)p->channels : 0;
-  framed *= (size_t)(p->height + 2 * rows) * (p->width + 2 * cols) * sizeof(double);
-  size_t pair = plan_scratch(p, &g).total * sizeof(real), norms = 2 * (size_t)p->height * p->width * sizeof(double);
+  return framed * (size_t)(p->height + 2 * rows) * (p->width + 2 * cols) * sizeof(double);
+}
+
+static size_t scratch_plain(const ntk_program *p) {
+  const layout g = layout_of(p);
+  const size_t framed = framed_bytes(p), norms = 2 * (size_t)p->height * p->width * sizeof(double);
+  size_t pair = plan_scratch(p, &g).total * sizeof(real);
   if (norms > pair) pair = norms;
   return ((pair > framed ? pair : framed) + 63) / 64 * 64;
 }

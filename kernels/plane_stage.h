@@ -327,7 +327,7 @@ static size_t stages_bytes(const ntk_program *top) {
   const size_t pixels = (size_t)top->channels * top->height * top->width;
   const size_t self =
       (round16(pixels) + round16(self_doubles(top))) * sizeof(double) + TWIN.image_bytes(top) + TWIN.scratch_bytes(top);
-  return larger(pair_bytes(top), self);
+  return larger(larger(pair_bytes(top), self), (framed_bytes(top->stages) + 63) / 64 * 64);
 }
 
 static void prepare_stages(const ntk_program *top, const double *pixels, void *image, void *scratch) {
@@ -352,10 +352,11 @@ static void prepare_stages(const ntk_program *top, const double *pixels, void *i
       place_norms(p, &g, v, p->layers[l].signed_rho, image_table(p, &g, section, p->layers[l].table));
       v += (size_t)p->height * p->width;
     }
-    if (k == 0 && p->norm_count > 0 && g.few)
-      hash_patches(p, &g, pixels, scale, (real_bits *)image_table(p, &g, section, p->table_count), rounded);
     section += image_bytes_of(p, &g);
   }
+  if (top->stages->norm_count > 0 && first.few) /* last: it takes the whole of scratch */
+    hash_patches(top->stages, &first, pixels, scale,
+                 (real_bits *)image_table(top->stages, &first, image, top->stages->table_count), scratch);
 }
 
 #endif

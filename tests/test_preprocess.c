@@ -98,6 +98,25 @@ Test(preprocess, records_get_unit_norm_at_any_scale) {
   ntk_dataset_free(dataset);
 }
 
+Test(preprocess, images_lose_their_mean_and_get_unit_norm) {
+  /* two channels: the mean is over both; a constant image, whose mean is not exact, becomes 0, as do differences below
+   * 1e-8; 1e-7 is above */
+  double values[20] = {1, 2, 3, 6, 0.1, 0.1, 0.1, 0.1, 5, 5 + 1e-9, 5, 5, 0, 4e-7, 0, 0, 1e9, 1e9, 1e9, 1e9};
+  const double root = sqrt(14), part = 1 / sqrt(12);
+  const double want[20] = {-2 / root, -1 / root, 0, 3 / root, 0, 0, 0, 0, 0, 0, 0, 0, -part, 3 * part, -part, -part};
+  double read[20];
+  ntk_dataset *dataset = in_memory(values, 5, (ntk_shape){2, 1, 2});
+  ntk_preprocess *image = fit(NTK_PREPROCESS_IMAGE, dataset), *again;
+  cr_expect_str_eq(ntk_preprocess_text(image), "image");
+  cr_assert_eq(ntk_preprocess_parse("image", &again), NTK_OK);
+  apply(dataset, again);
+  cr_assert_eq(ntk_dataset_read(dataset, 0, 5, read), NTK_OK);
+  for (int i = 0; i < 20; i++) cr_expect_float_eq(read[i], want[i], 1e-15, "%d: %.17g", i, read[i]);
+  ntk_preprocess_free(again);
+  ntk_preprocess_free(image);
+  ntk_dataset_free(dataset);
+}
+
 Test(preprocess, bytes_are_divided_by_255_unless_the_mode_is_none) {
   char *folder = ntk_test_folder();
   const uint8_t pixels[4] = {0, 255, 51, 102};

@@ -52,6 +52,13 @@ static ntk_status take_subset(ntk_dataset *dataset, const ntk_data_spec *spec) {
   return take_labels(dataset);
 }
 
+static ntk_status identify(ntk_dataset *dataset) {
+  NTK_TRY(ntk_dataset_scan(dataset));
+  NTK_TRY(ntk_dataset_set_hash(dataset, "none"));
+  memcpy(dataset->raw_hash, dataset->hash, sizeof dataset->raw_hash);
+  return NTK_OK;
+}
+
 static ntk_status open_spec(ntk_dataset *dataset, ntk_data_spec *spec) {
   NTK_TRY(ntk_data_spec_absolute(spec));
   NTK_TRY(ntk_data_spec_format(spec, &dataset->spec));
@@ -65,8 +72,7 @@ static ntk_status open_spec(ntk_dataset *dataset, ntk_data_spec *spec) {
   if (spec->subset) NTK_TRY(take_subset(dataset, spec));
   free(dataset->source.labels);
   dataset->source.labels = NULL;
-  NTK_TRY(ntk_dataset_scan(dataset));
-  return ntk_dataset_set_hash(dataset, "none");
+  return identify(dataset);
 }
 
 static ntk_status finish(ntk_status status, ntk_dataset *dataset, ntk_dataset **out) {
@@ -104,8 +110,7 @@ static ntk_status open_memory(ntk_dataset *dataset, const double *values, const 
   source->count = dataset->count = count;
   dataset->step = 1;
   dataset->labels = labels;
-  NTK_TRY(ntk_dataset_scan(dataset));
-  return ntk_dataset_set_hash(dataset, "none");
+  return identify(dataset);
 }
 
 ntk_status ntk_dataset_from_memory(const double *values, const int32_t *labels, int64_t count, ntk_shape shape,
@@ -129,7 +134,10 @@ void ntk_dataset_free(ntk_dataset *dataset) {
 
 int64_t ntk_dataset_count(const ntk_dataset *dataset) { return dataset->count; }
 
-ntk_shape ntk_dataset_shape(const ntk_dataset *dataset) { return dataset->source.shape; }
+ntk_shape ntk_dataset_shape(const ntk_dataset *dataset) {
+  const ntk_preprocess *p = dataset->preprocess;
+  return p && ntk_preprocess_has_array(p->mode) ? ntk_preprocess_output(p) : dataset->source.shape;
+}
 
 const int32_t *ntk_dataset_labels(const ntk_dataset *dataset) { return dataset->labels; }
 
@@ -138,6 +146,10 @@ int32_t ntk_dataset_classes(const ntk_dataset *dataset) { return dataset->source
 const char *ntk_dataset_spec(const ntk_dataset *dataset) { return dataset->spec ? dataset->spec : ""; }
 
 const char *ntk_dataset_hash(const ntk_dataset *dataset) { return dataset->hash; }
+
+const char *ntk_dataset_preprocess_path(const ntk_dataset *dataset) { return ntk_preprocess_path(dataset->preprocess); }
+
+uint64_t ntk_dataset_held_bytes(const ntk_dataset *dataset) { return ntk_preprocess_bytes(dataset->preprocess); }
 
 const char *ntk_dataset_preprocess_text(const ntk_dataset *dataset) {
   return dataset->preprocess ? ntk_preprocess_text(dataset->preprocess) : "none";
@@ -175,34 +187,41 @@ ntk_status ntk_dataset_read(const ntk_dataset *dataset, int64_t first, int64_t c
     return ntk_fail(NTK_ERROR_ARGUMENT, "%lld records from %lld on are outside the data set of %lld records",
                     (long long)count, (long long)first, (long long)dataset->count);
   if (count == 0) return NTK_OK;
+  const ntk_preprocess *p = dataset->preprocess;
+  if (p && ntk_preprocess_has_array(p->mode)) return ntk_preprocess_read_array(p, dataset, first, count, out);
   NTK_TRY(ntk_dataset_read_stored(dataset, first, count, out));
-  if (!dataset->preprocess) return NTK_OK;
-  for (int64_t i = 0; i < count; i++)
-    ntk_preprocess_apply(dataset->preprocess, dataset->source.shape, dataset->source.dtype == NTK_DTYPE_U8,
+  for (int64_t i = 0; p && i < count; i++)
+    ntk_preprocess_apply(p, dataset->source.shape, dataset->source.dtype == NTK_DTYPE_U8,
                          out + i * dataset->source.values);
+  return NTK_OK;
+}
+
+/* Whether records of a data set are of the kind that a preprocessing was fitted to. */
+static ntk_status check_fit(const ntk_preprocess *p, ntk_shape shape) {
+  const bool vectors = shape.height == 0;
+  if (p->mode == NTK_PREPROCESS_STANDARD && (p->channels != shape.channels || p->vectors != vectors))
+    return ntk_fail(
+        NTK_ERROR_ARGUMENT,
+        "a preprocessing fitted to %lld %s does not fit data of %lld %s; fit it to training data of the same shape",
+        (long long)p->channels, p->vectors ? "features" : "channels", (long long)shape.channels,
+        vectors ? "features" : "channels");
+  if (ntk_preprocess_has_array(p->mode) && memcmp(&p->shape, &shape, sizeof shape) != 0)
+    return ntk_fail(
+        NTK_ERROR_ARGUMENT,
+        "a preprocessing fitted to records of %lld x %lld x %lld does not fit those of %lld x %lld x %lld; fit "
+        "it to training data of the same shape",
+        (long long)p->shape.channels, (long long)p->shape.height, (long long)p->shape.width, (long long)shape.channels,
+        (long long)shape.height, (long long)shape.width);
   return NTK_OK;
 }
 
 ntk_status ntk_dataset_preprocess(ntk_dataset *dataset, const ntk_preprocess *preprocess) {
   if (!dataset || !preprocess)
     return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_dataset_preprocess needs a data set and a preprocessing");
-  ntk_shape shape = dataset->source.shape;
-  bool vectors = shape.height == 0;
-  if (preprocess->mode == NTK_PREPROCESS_STANDARD &&
-      (preprocess->channels != shape.channels || preprocess->vectors != vectors))
-    return ntk_fail(
-        NTK_ERROR_ARGUMENT,
-        "a preprocessing fitted to %lld %s does not fit data of %lld %s; fit it to training data of the same shape",
-        (long long)preprocess->channels, preprocess->vectors ? "features" : "channels", (long long)shape.channels,
-        vectors ? "features" : "channels");
-  ntk_preprocess *copy;
-  NTK_TRY(ntk_preprocess_parse(preprocess->text, &copy));
-  ntk_status status = ntk_dataset_set_hash(dataset, copy->text);
-  if (status != NTK_OK) {
-    ntk_preprocess_free(copy);
-    return status;
-  }
+  NTK_TRY(check_fit(preprocess, dataset->source.shape));
+  NTK_TRY(ntk_dataset_set_hash(dataset, preprocess->text));
+  ntk_preprocess *held = ntk_preprocess_share(preprocess);
   ntk_preprocess_free(dataset->preprocess);
-  dataset->preprocess = copy;
+  dataset->preprocess = held;
   return NTK_OK;
 }

@@ -15,6 +15,7 @@ struct ntk_dataset {
   char *spec;
   unsigned char digest[16]; /* of shape and raw records */
   char hash[33];            /* of digest and preprocessing */
+  char raw_hash[33];        /* the same without preprocessing */
   ntk_preprocess *preprocess;
 };
 
@@ -29,6 +30,9 @@ ntk_status ntk_dataset_read_stored(const ntk_dataset *dataset, int64_t first, in
 
 /* Reads every record once: refuses non-finite values and sets the digest. */
 ntk_status ntk_dataset_scan(ntk_dataset *dataset);
+
+/* Memory that the preprocessing in force takes. */
+uint64_t ntk_dataset_held_bytes(const ntk_dataset *dataset);
 
 /* Sets the hash from the digest and a preprocessing text. */
 ntk_status ntk_dataset_set_hash(ntk_dataset *dataset, const char *preprocess_text);

@@ -1,4 +1,4 @@
-/* Internal: reading regular files, safe to use from several threads. */
+/* Internal: reading and writing regular files, safe to use from several threads. */
 #ifndef NTK_HOST_DATA_FILE_H
 #define NTK_HOST_DATA_FILE_H
 
@@ -10,5 +10,8 @@ ntk_status ntk_file_open(const char *path, int *fd, int64_t *size);
 
 /* Reads exactly `bytes` bytes from `offset`; less is an error that names `path`. Does not move the file's position. */
 ntk_status ntk_file_read(int fd, const char *path, int64_t offset, int64_t bytes, void *out);
+
+/* Writes a file of two parts (docs/data.md, "Writing .npy files"): the old file or the new one, never half of one. */
+ntk_status ntk_file_write(const char *path, const void *head, int64_t head_bytes, const void *body, int64_t body_bytes);
 
 #endif

@@ -18,6 +18,7 @@ ntk_status ntk_preprocess_create(ntk_preprocess_mode mode, bool vectors, int64_t
   ntk_preprocess *made = calloc(1, sizeof *made);
   if (!made) return ntk_fail(NTK_ERROR_MEMORY, "no memory for a preprocessing");
   made->mode = mode;
+  atomic_init(&made->holders, 1);
   made->vectors = vectors;
   made->channels = channels;
   if (channels > 0) {
@@ -33,11 +34,21 @@ ntk_status ntk_preprocess_create(ntk_preprocess_mode mode, bool vectors, int64_t
 }
 
 void ntk_preprocess_free(ntk_preprocess *preprocess) {
-  if (!preprocess) return;
+  if (!preprocess || atomic_fetch_sub(&preprocess->holders, 1) > 1) return;
+  ntk_preprocess_free(preprocess->before);
+  if (preprocess->operand != preprocess->array) free(preprocess->operand);
+  free(preprocess->array);
+  free(preprocess->path);
   free(preprocess->mean);
   free(preprocess->deviation);
   free(preprocess->text);
   free(preprocess);
+}
+
+ntk_preprocess *ntk_preprocess_share(const ntk_preprocess *preprocess) {
+  ntk_preprocess *held = (ntk_preprocess *)preprocess; /* only the count changes */
+  atomic_fetch_add(&held->holders, 1);
+  return held;
 }
 
 const char *ntk_preprocess_text(const ntk_preprocess *preprocess) { return preprocess->text; }
@@ -116,12 +127,7 @@ static ntk_status fit_standard(const ntk_dataset *train, ntk_preprocess *made) {
   return status;
 }
 
-ntk_status ntk_preprocess_fit(ntk_preprocess_mode mode, const ntk_dataset *train, ntk_preprocess **out) {
-  if (!train || !out)
-    return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_preprocess_fit needs training data and a place for the result");
-  if (mode != NTK_PREPROCESS_NONE && mode != NTK_PREPROCESS_STANDARD && mode != NTK_PREPROCESS_UNIT)
-    return ntk_fail(NTK_ERROR_ARGUMENT, "%d is no preprocessing; known are none (0), standard (1) and unit (2)",
-                    (int)mode);
+ntk_status ntk_preprocess_fit_plain(ntk_preprocess_mode mode, const ntk_dataset *train, ntk_preprocess **out) {
   bool standard = mode == NTK_PREPROCESS_STANDARD;
   ntk_shape shape = train->source.shape;
   ntk_preprocess *made;
@@ -152,15 +158,42 @@ static void normalise(int64_t values, double *record) {
   normalise(values, record);
 }
 
+/* Minus the mean of all values; a constant record becomes 0, whatever its mean is rounded to. */
+static void centre(int64_t values, double *record) {
+  const double least_norm = 1e-8;
+  double sum = 0, squares = 0, low = record[0], high = record[0];
+  for (int64_t i = 0; i < values; i++) {
+    sum += record[i];
+    low = fmin(low, record[i]);
+    high = fmax(high, record[i]);
+  }
+  const double mean = low == high ? low : sum / (double)values;
+  for (int64_t i = 0; i < values; i++) {
+    record[i] -= mean;
+    squares += record[i] * record[i];
+  }
+  for (int64_t i = 0; i < values && sqrt(squares) < least_norm; i++) record[i] = 0;
+}
+
 void ntk_preprocess_apply(const ntk_preprocess *preprocess, ntk_shape shape, bool bytes, double *record) {
   int64_t plane = plane_of(shape), values = shape.channels * plane;
   if (preprocess->mode == NTK_PREPROCESS_NONE) return;
   scale_bytes(bytes, values, record);
-  if (preprocess->mode == NTK_PREPROCESS_UNIT) {
+  if (preprocess->mode != NTK_PREPROCESS_STANDARD) {
+    if (preprocess->mode == NTK_PREPROCESS_IMAGE) centre(values, record);
     normalise(values, record);
     return;
   }
   for (int64_t c = 0; c < shape.channels; c++)
     for (int64_t i = c * plane; i < (c + 1) * plane; i++)
       record[i] = (record[i] - preprocess->mean[c]) / preprocess->deviation[c];
+}
+
+ntk_status ntk_preprocess_read_before(const ntk_preprocess *before, const ntk_dataset *dataset, int64_t first,
+                                      int64_t count, double *out) {
+  const int64_t values = dataset->source.values;
+  NTK_TRY(ntk_dataset_read_stored(dataset, first, count, out));
+  scale_bytes(dataset->source.dtype == NTK_DTYPE_U8, count * values, out);
+  for (int64_t i = 0; i < count; i++) ntk_preprocess_apply(before, dataset->source.shape, false, out + i * values);
+  return NTK_OK;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/data/random.h"
 #include "host/status.h"
 
 static int64_t clamp_end(bool given, int64_t end, int64_t total, int64_t otherwise) {
@@ -18,30 +19,10 @@ void ntk_slice_resolve(const ntk_data_spec *spec, int64_t total, int64_t *first,
   *count = *first < stop ? (stop - *first - 1) / *step + 1 : 0;
 }
 
-/* splitmix64 (Steele, Lea, Flood 2014): a counter times the golden ratio, mixed. Stream k of a seed starts at the
- * seed's output number k, so streams are independent of how many numbers the others used. */
-static uint64_t mix(uint64_t z) {
-  z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-  z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-  return z ^ (z >> 31);
-}
-
-static const uint64_t golden = UINT64_C(0x9e3779b97f4a7c15);
-
-static uint64_t stream(uint64_t seed, uint64_t k) { return mix(seed + (k + 1) * golden); }
-
-/* A uniform number below n, without the bias of a plain remainder. */
-static uint64_t below(uint64_t *state, uint64_t n) {
-  uint64_t reject = (0 - n) % n, value;
-  do value = mix(*state += golden);
-  while (value < reject);
-  return value % n;
-}
-
 /* The first `picks` steps of a Fisher-Yates shuffle. */
 static void shuffle(int64_t *items, int64_t count, int64_t picks, uint64_t state) {
   for (int64_t i = 0; i < picks; i++) {
-    int64_t j = i + (int64_t)below(&state, (uint64_t)(count - i)), item = items[i];
+    int64_t j = i + (int64_t)ntk_random_below(&state, (uint64_t)(count - i)), item = items[i];
     items[i] = items[j];
     items[j] = item;
   }
@@ -69,7 +50,7 @@ static void set_quotas(buckets *b, int32_t classes, int64_t wanted, uint64_t see
     b->quota[c] = wanted / classes;
     b->items[c] = c;
   }
-  shuffle(b->items, classes, wanted % classes, stream(seed, 0));
+  shuffle(b->items, classes, wanted % classes, ntk_random_stream(seed, 0));
   for (int64_t i = 0; i < wanted % classes; i++) b->quota[b->items[i]]++;
 }
 
@@ -85,7 +66,7 @@ static ntk_status choose(buckets *b, const int32_t *labels, int64_t count, int32
           "the balanced subset ~%lld needs %lld records of class %d (of %d classes), but only %lld are selected; "
           "take a smaller subset or a larger slice",
           (long long)wanted, (long long)b->quota[c], c, classes, (long long)size);
-    shuffle(items, size, b->quota[c], stream(seed, 1 + (uint64_t)c));
+    shuffle(items, size, b->quota[c], ntk_random_stream(seed, 1 + (uint64_t)c));
     for (int64_t i = 0; i < b->quota[c]; i++) b->taken[items[i]] = true;
   }
   for (int64_t i = 0; i < count; i++)

@@ -163,7 +163,7 @@ ntk_status ntk_data_spec_parse(const char *text, ntk_data_spec *spec) {
 
 /* Not realpath: a symbolic link may be there just to give a nameable path. Drops "./" and doubled slashes only, because
  * "x/.." is not nothing where x is a link. */
-static ntk_status make_absolute(char **path) {
+ntk_status ntk_path_absolute(char **path) {
   char *folder = NULL, *joined;
   if ((*path)[0] != '/' && !(folder = getcwd(NULL, 0)))
     return ntk_fail(errno == ENOMEM ? NTK_ERROR_MEMORY : NTK_ERROR_IO,
@@ -189,8 +189,8 @@ static ntk_status make_absolute(char **path) {
 }
 
 ntk_status ntk_data_spec_absolute(ntk_data_spec *spec) {
-  if (spec->path) NTK_TRY(make_absolute(&spec->path));
-  if (spec->labels) NTK_TRY(make_absolute(&spec->labels));
+  if (spec->path) NTK_TRY(ntk_path_absolute(&spec->path));
+  if (spec->labels) NTK_TRY(ntk_path_absolute(&spec->labels));
   if (spec->kind != NTK_DATA_NPY) return NTK_OK;
   const char *last = spec->labels ? spec->labels : spec->path;
   if (strstr(last, NPY_BETWEEN))

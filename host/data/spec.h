@@ -33,4 +33,7 @@ ntk_status ntk_data_spec_format(const ntk_data_spec *spec, char **text);
 
 void ntk_data_spec_clear(ntk_data_spec *spec);
 
+/* Replaces an allocated path by an absolute one. */
+ntk_status ntk_path_absolute(char **path);
+
 #endif

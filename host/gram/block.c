@@ -63,14 +63,14 @@ ntk_status ntk_plan_diagonal(ntk_context *context, const ntk_plan *plan, const d
 ntk_status ntk_plan_predict(const ntk_context *context, const ntk_plan *plan, double pairs, double *seconds) {
   if (!plan || !seconds || !(pairs >= 0)) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_plan_predict: a bad argument");
   /* Time a few pairs of pseudo-random images on one thread, or on the devices: enough pairs to last 0.05 s. */
-  enum { LARGEST = 256 };
-  size_t size = ntk_plan_input_size(plan);
-  double *x = malloc(LARGEST * size * sizeof *x),
-         *values = malloc(LARGEST * LARGEST * sizeof *values * plan->output_count);
+  const size_t size = ntk_plan_input_size(plan), fit = ((size_t)64 << 20) / (size * sizeof(double));
+  const size_t largest = fit < 1 ? 1 : fit < 256 ? fit : 256; /* images */
+  double *x = malloc(largest * size * sizeof *x),
+         *values = malloc(largest * largest * sizeof *values * plan->output_count);
   double **out = malloc(plan->output_count * sizeof *out);
   ntk_status status = x && values && out ? NTK_OK : ntk_fail(NTK_ERROR_MEMORY, "no memory for a measurement");
   uint64_t state = 1;
-  for (size_t k = 0; status == NTK_OK && k < LARGEST * size; k++) {
+  for (size_t k = 0; status == NTK_OK && k < largest * size; k++) {
     state = state * 6364136223846793005u + 1442695040888963407u;
     x[k] = (double)(state >> 40) / (1 << 23) - 1;
   }
@@ -78,11 +78,11 @@ ntk_status ntk_plan_predict(const ntk_context *context, const ntk_plan *plan, do
   const bool cuda = ntk_context_uses_cuda(context);
   if (cuda) one.device_count = context->device_count, memcpy(one.devices, context->devices, sizeof one.devices);
   for (int64_t n = 1, warm = !cuda; status == NTK_OK; n *= warm ? 2 : 1, warm = 1) {
-    for (size_t k = 0; k < plan->output_count; k++) out[k] = values + k * LARGEST * LARGEST;
+    for (size_t k = 0; k < plan->output_count; k++) out[k] = values + k * largest * largest;
     memory_sink sink = {out, plan->output_count, n, n, true};
     ntk_tiles_job job = {.stage = "measure", .rows = {NULL, x, n}, .tile = n, .sink = {&sink, NULL, write_memory}};
     status = ntk_tiles_run(&one, plan, &job);
-    if (status == NTK_OK && warm && (job.seconds > 0.05 || n == LARGEST)) {
+    if (status == NTK_OK && warm && (job.seconds > 0.05 || 2 * (size_t)n > largest)) {
       *seconds = pairs * job.seconds / (double)job.pairs / (cuda ? 1 : ntk_context_threads(context));
       break;
     }

@@ -65,9 +65,10 @@ static ntk_status make_names(names *n, const ntk_plan *plan, const char *isa, co
   n->manifests = calloc(n->count, sizeof *n->manifests);
   for (size_t k = 0; n->paths && n->manifests && k < n->count; k++) {
     n->paths[k] = malloc(PATH_SIZE);
-    n->manifests[k] = ntk_manifest_write(plan, k, isa, rows, columns);
-    if (!n->paths[k] || !n->manifests[k]) return ntk_fail(NTK_ERROR_MEMORY, "no memory for a manifest");
+    if (!n->paths[k]) return ntk_fail(NTK_ERROR_MEMORY, "no memory for a manifest");
     NTK_TRY(ntk_gram_output_path(path, plan, k, n->paths[k], PATH_SIZE));
+    n->manifests[k] = ntk_manifest_write(plan, k, isa, rows, columns, n->paths[k]);
+    if (!n->manifests[k]) return ntk_fail(NTK_ERROR_MEMORY, "no memory for a manifest");
   }
   return n->paths && n->manifests ? NTK_OK : ntk_fail(NTK_ERROR_MEMORY, "no memory for a manifest");
 }

@@ -1,8 +1,11 @@
 #include "host/gram/manifest.h"
 
 #include <ntk/version.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "host/data/spec.h"
 #include "host/gram/plan.h"
 #include "host/status.h"
 
@@ -23,8 +26,24 @@ static const char *normalisation(const ntk_plan *plan) {
   }
 }
 
+/* The file of a preprocessing for the manifest of the matrix at `path`: its bare name where both are in one folder, so
+ * that they can be moved together. */
+static const char *name_file(const ntk_dataset *data, const char *path) {
+  const char *file = data ? ntk_dataset_preprocess_path(data) : "";
+  const char *slash = strrchr(file, '/');
+  if (!slash) return NULL;
+  char *absolute = strdup(path);
+  bool beside = false;
+  if (absolute && ntk_path_absolute(&absolute) == NTK_OK) {
+    const char *last = strrchr(absolute, '/');
+    beside = last && last - absolute == slash - file && strncmp(absolute, file, (size_t)(slash - file)) == 0;
+  }
+  free(absolute);
+  return beside ? slash + 1 : file;
+}
+
 char *ntk_manifest_write(const ntk_plan *plan, size_t index, const char *isa, const ntk_dataset *rows,
-                         const ntk_dataset *columns) {
+                         const ntk_dataset *columns, const char *path) {
   ntk_output output = ntk_plan_output(plan, index);
   json_t *identity = json_pack(
       "{s:s, s:s?, s:s, s:f, s:s, s:i, s:i, s:b, s:s, s:s, s:o, s:o}", "network", ntk_plan_network_text(plan), "preset",
@@ -32,10 +51,11 @@ char *ntk_manifest_write(const ntk_plan *plan, size_t index, const char *isa, co
       ntk_plan_scale(plan), "kernel", output.kernel == NTK_KERNEL_NTK ? "ntk" : "nngp", "depth", output.depth, "pool",
       output.pool, "flip", output.flip, "precision", ntk_plan_precision(plan) == NTK_F64 ? "f64" : "f32", "isa", isa,
       "rows", describe_data(rows), "columns", describe_data(columns));
-  json_t *root = identity ? json_pack("{s:o, s:s, s:s, s:s, s:s, s:s?}", "identity", identity, "written_by",
+  json_t *root = identity ? json_pack("{s:o, s:s, s:s, s:s, s:s, s:s?, s:s*, s:s*}", "identity", identity, "written_by",
                                       "libntk " NTK_VERSION_STRING, "normalisation", normalisation(plan), "output",
                                       output.name, "rows_data", ntk_dataset_spec(rows), "columns_data",
-                                      columns ? ntk_dataset_spec(columns) : NULL)
+                                      columns ? ntk_dataset_spec(columns) : NULL, "rows_preprocess_file",
+                                      name_file(rows, path), "columns_preprocess_file", name_file(columns, path))
                           : NULL;
   char *text = root ? json_dumps(root, JSON_REAL_PRECISION(17)) : NULL;
   json_decref(root);
@@ -47,14 +67,48 @@ static const char *text_of(const json_t *object, const char *key) {
   return text ? text : "";
 }
 
-static ntk_status open_data(const json_t *manifest, const char *spec_key, const json_t *described, ntk_dataset **out) {
+/* Loads the preprocessing `text` from the file that the manifest of the matrix at `path` names. */
+static ntk_status load_preprocess(const char *file, const char *path, const char *text, ntk_preprocess **out) {
+  const char *slash = strchr(file, '/') ? NULL : strrchr(path, '/');
+  char *name = NULL;
+  if (asprintf(&name, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, file) < 0)
+    return ntk_fail(NTK_ERROR_MEMORY, "no memory for the name of a file");
+  ntk_preprocess *loaded = NULL;
+  ntk_status status = ntk_preprocess_load(name, &loaded);
+  if (status == NTK_OK && strcmp(ntk_preprocess_text(loaded), text) != 0)
+    status = ntk_fail(NTK_ERROR_MISMATCH,
+                      "%s is not the preprocessing that %s was computed with: bring the old file back, or compute the "
+                      "matrix again",
+                      name, path);
+  free(name);
+  if (status == NTK_OK)
+    *out = loaded;
+  else
+    ntk_preprocess_free(loaded);
+  return status;
+}
+
+static ntk_status open_preprocess(const json_t *manifest, const char *file_key, const char *path, const char *text,
+                                  ntk_preprocess **out) {
+  const char *file = text_of(manifest, file_key);
+  if (*file) return load_preprocess(file, path, text, out);
+  if (ntk_preprocess_parse(text, out) == NTK_OK) return NTK_OK;
+  return ntk_fail(
+      NTK_ERROR_ARGUMENT,
+      "the matrix was computed with a preprocessing that was not saved (%.60s...): there is no file to read it "
+      "from again",
+      text);
+}
+
+static ntk_status open_data(const json_t *manifest, const char *path, const char *spec_key, const char *file_key,
+                            const json_t *described, ntk_dataset **out) {
   const char *spec = text_of(manifest, spec_key);
   ntk_preprocess *preprocess = NULL;
   if (!*spec)
     return ntk_fail(NTK_ERROR_ARGUMENT,
                     "the matrix was made from data in memory: there is no file to read it from again");
   NTK_TRY(ntk_dataset_open(spec, out));
-  ntk_status status = ntk_preprocess_parse(text_of(described, "preprocess"), &preprocess);
+  ntk_status status = open_preprocess(manifest, file_key, path, text_of(described, "preprocess"), &preprocess);
   if (status == NTK_OK) status = ntk_dataset_preprocess(*out, preprocess);
   ntk_preprocess_free(preprocess);
   if (status == NTK_OK && strcmp(ntk_dataset_hash(*out), text_of(described, "hash")) != 0)
@@ -106,15 +160,16 @@ static ntk_status rebuild_plan(const json_t *identity, ntk_shape shape, ntk_plan
   return status;
 }
 
-ntk_status ntk_manifest_rebuild(const json_t *manifest, ntk_plan **plan, ntk_dataset **rows, ntk_dataset **columns) {
+ntk_status ntk_manifest_rebuild(const json_t *manifest, const char *path, ntk_plan **plan, ntk_dataset **rows,
+                                ntk_dataset **columns) {
   const json_t *identity = json_object_get(manifest, "identity");
   const json_t *row_data = json_object_get(identity, "rows"), *column_data = json_object_get(identity, "columns");
   *plan = NULL, *rows = *columns = NULL;
   if (!json_is_object(identity) || !json_is_object(row_data))
     return ntk_fail(NTK_ERROR_CORRUPT, "the manifest lacks its identity: the matrix must be computed again");
-  ntk_status status = open_data(manifest, "rows_data", row_data, rows);
+  ntk_status status = open_data(manifest, path, "rows_data", "rows_preprocess_file", row_data, rows);
   if (status == NTK_OK && json_is_object(column_data))
-    status = open_data(manifest, "columns_data", column_data, columns);
+    status = open_data(manifest, path, "columns_data", "columns_preprocess_file", column_data, columns);
   if (status == NTK_OK) status = rebuild_plan(identity, ntk_dataset_shape(*rows), plan);
   if (status == NTK_OK) return NTK_OK;
   ntk_dataset_free(*rows), ntk_dataset_free(*columns);

@@ -11,6 +11,7 @@
 
 #include "host/context.h"
 #include "host/cuda/device.h"
+#include "host/data/dataset.h"
 #include "host/gram/worker.h"
 #include "host/regress/blas.h"
 #include "host/status.h"
@@ -87,12 +88,22 @@ static double fair_tile(const ntk_plan *plan, const ntk_tiles_job *job, int thre
   return fmin(fmax(tile, sqrt(shares / 32)), sqrt(shares / (threads > 1 ? 4 : 1)));
 }
 
+/* Memory that is taken before the workers get theirs. */
+static uint64_t reserved_bytes(const ntk_tiles_job *job) {
+  const ntk_dataset *rows = job->rows.dataset, *columns = job->columns.dataset;
+  const uint64_t row_bytes = rows ? ntk_dataset_held_bytes(rows) : 0, bytes = reserved_memory + row_bytes;
+  if (!columns || (rows && strcmp(ntk_dataset_preprocess_text(rows), ntk_dataset_preprocess_text(columns)) == 0))
+    return bytes; /* they share it */
+  return bytes + ntk_dataset_held_bytes(columns);
+}
+
 ntk_status ntk_tiles_choose(const ntk_context *context, const ntk_plan *plan, ntk_tiles_job *job) {
   const ntk_backend *backend = ntk_context_backend(context);
   const crew c = choose_crew(context, plan);
   const int threads = c.workers;
+  const uint64_t reserved = reserved_bytes(job);
   uint64_t budget = ntk_context_memory(context), each;
-  budget = budget > 2 * reserved_memory ? budget - reserved_memory : budget / 2;
+  budget = budget > 2 * reserved ? budget - reserved : budget / 2;
   each = budget / (uint64_t)threads;
   int64_t tile = job->tile, longest = job->rows.count > job->columns.count ? job->rows.count : job->columns.count;
   if (tile > longest) tile = longest;
@@ -115,8 +126,7 @@ ntk_status ntk_tiles_choose(const ntk_context *context, const ntk_plan *plan, nt
         "to %llu MiB, or use fewer threads or smaller tiles",
         (long long)tile, (long long)tile, (unsigned long long)(c.ops->bytes(plan, backend, tile) >> 20) + 1, threads,
         (unsigned long long)(each >> 20),
-        (unsigned long long)(((c.ops->bytes(plan, backend, tile) * (uint64_t)threads + 2 * reserved_memory) >> 20) +
-                             1));
+        (unsigned long long)(((c.ops->bytes(plan, backend, tile) * (uint64_t)threads + 2 * reserved) >> 20) + 1));
   job->tile = tile;
   return NTK_OK;
 }

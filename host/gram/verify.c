@@ -20,9 +20,9 @@ static uint64_t next_random(uint64_t *state) {
   return z ^ (z >> 31);
 }
 
-/* The sampled entries and their two sides, gathered so that pair k is (x[k], z[k]). */
+/* The sampled entries, and the two sides of a batch of them, gathered so that pair k is (x[k], z[k]). */
 typedef struct sample {
-  int64_t count;
+  int64_t count, batch;
   int64_t *rows, *columns;
   double *stored, *exact, *x, *z;
 } sample;
@@ -31,20 +31,21 @@ static void free_sample(sample *s) {
   free(s->rows), free(s->columns), free(s->stored), free(s->exact), free(s->x), free(s->z);
 }
 
-static ntk_status gather(sample *s, const ntk_plan *plan, const ntk_dataset *rows, const ntk_dataset *columns,
-                         uint64_t seed) {
-  size_t size = ntk_plan_input_size(plan), count = (size_t)s->count;
+static ntk_status choose(sample *s, const ntk_plan *plan, int64_t rows, int64_t columns, uint64_t seed) {
+  const size_t batch_bytes = (size_t)64 << 20, input = ntk_plan_input_size(plan) * sizeof(double);
+  const size_t fit = batch_bytes / (2 * input), count = (size_t)s->count,
+               batch = fit < 1       ? 1
+                       : fit < count ? fit
+                                     : count;
+  s->batch = (int64_t)batch;
   s->rows = malloc(count * sizeof *s->rows), s->columns = malloc(count * sizeof *s->columns);
   s->stored = malloc(count * sizeof *s->stored), s->exact = malloc(count * sizeof *s->exact);
-  s->x = malloc(count * size * sizeof *s->x), s->z = malloc(count * size * sizeof *s->z);
+  s->x = malloc(batch * input), s->z = malloc(batch * input);
   if (!s->rows || !s->columns || !s->stored || !s->exact || !s->x || !s->z)
     return ntk_fail(NTK_ERROR_MEMORY, "no memory for %" PRId64 " samples: ask for fewer", s->count);
-  if (!columns) columns = rows;
   for (size_t k = 0; k < count; k++) {
-    s->rows[k] = (int64_t)(next_random(&seed) % (uint64_t)ntk_dataset_count(rows));
-    s->columns[k] = (int64_t)(next_random(&seed) % (uint64_t)ntk_dataset_count(columns));
-    NTK_TRY(ntk_dataset_read(rows, s->rows[k], 1, s->x + k * size));
-    NTK_TRY(ntk_dataset_read(columns, s->columns[k], 1, s->z + k * size));
+    s->rows[k] = (int64_t)(next_random(&seed) % (uint64_t)rows);
+    s->columns[k] = (int64_t)(next_random(&seed) % (uint64_t)columns);
   }
   return NTK_OK;
 }
@@ -59,6 +60,34 @@ static ntk_status write_list(void *user, int64_t tile_row, int64_t tile_column, 
   list_sink *sink = user;
   (void)tile_column, (void)columns;
   memcpy(sink->out + tile_row * sink->tile, values[0], (size_t)rows * sizeof(double));
+  return NTK_OK;
+}
+
+/* Pairs [first, first + count) of the sample. */
+static ntk_status recompute_batch(ntk_context *context, const ntk_plan *plan, const ntk_dataset *rows,
+                                  const ntk_dataset *columns, sample *s, int64_t first, int64_t count) {
+  const size_t size = ntk_plan_input_size(plan);
+  for (int64_t k = 0; k < count; k++) {
+    NTK_TRY(ntk_dataset_read(rows, s->rows[first + k], 1, s->x + (size_t)k * size));
+    NTK_TRY(ntk_dataset_read(columns, s->columns[first + k], 1, s->z + (size_t)k * size));
+  }
+  list_sink sink = {s->exact + first, 0};
+  ntk_tiles_job job = {.stage = "verify",
+                       .rows = {NULL, s->x, count},
+                       .columns = {NULL, s->z, count},
+                       .diagonal = true,
+                       .sink = {&sink, NULL, write_list}};
+  NTK_TRY(ntk_tiles_choose(context, plan, &job));
+  sink.tile = job.tile;
+  return ntk_tiles_run(context, plan, &job);
+}
+
+static ntk_status recompute(ntk_context *context, const ntk_plan *plan, const ntk_dataset *rows,
+                            const ntk_dataset *columns, sample *s) {
+  for (int64_t first = 0; first < s->count; first += s->batch) {
+    const int64_t left = s->count - first;
+    NTK_TRY(recompute_batch(context, plan, rows, columns, s, first, left < s->batch ? left : s->batch));
+  }
   return NTK_OK;
 }
 
@@ -83,21 +112,12 @@ static ntk_status verify(ntk_context *context, const char *path, const json_t *m
                          ntk_verify_report *report) {
   ntk_plan *plan = NULL;
   ntk_dataset *rows = NULL, *columns = NULL;
-  NTK_TRY(ntk_manifest_rebuild(manifest, &plan, &rows, &columns));
+  NTK_TRY(ntk_manifest_rebuild(manifest, path, &plan, &rows, &columns));
+  const ntk_dataset *other = columns ? columns : rows;
   sample s = {.count = samples};
-  ntk_status status = gather(&s, plan, rows, columns, seed);
+  ntk_status status = choose(&s, plan, ntk_dataset_count(rows), ntk_dataset_count(other), seed);
   if (status == NTK_OK) status = ntk_store_read_entries(path, samples, s.rows, s.columns, s.stored);
-  if (status == NTK_OK) {
-    list_sink sink = {s.exact, 0};
-    ntk_tiles_job job = {.stage = "verify",
-                         .rows = {NULL, s.x, samples},
-                         .columns = {NULL, s.z, samples},
-                         .diagonal = true,
-                         .sink = {&sink, NULL, write_list}};
-    status = ntk_tiles_choose(context, plan, &job);
-    sink.tile = job.tile;
-    if (status == NTK_OK) status = ntk_tiles_run(context, plan, &job);
-  }
+  if (status == NTK_OK) status = recompute(context, plan, rows, other, &s);
   if (status == NTK_OK) compare(&s, report);
   free_sample(&s);
   ntk_plan_free(plan);

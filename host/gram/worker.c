@@ -36,7 +36,7 @@ typedef struct cpu_worker {
   ntk_worker_shared *shared;
   int64_t tile, stride; /* stride: tile rounded up to GEMM_BLOCK */
   image_side x, z, f;   /* f: the mirror images of x, with a flip */
-  double *pixels;
+  double *pixels;       /* read_inputs of them */
   void *scratch;
   void *products;
   double *sums, *one;
@@ -71,10 +71,17 @@ static int64_t padded(int64_t tile) { return (tile + GEMM_BLOCK - 1) / GEMM_BLOC
 /* Images of a block's side. */
 static int64_t block_images(int64_t tile) { return tile < BLOCK ? tile : BLOCK; }
 
+/* Inputs that are read at a time: a whole block unless they are large. */
+static int64_t read_inputs(const ntk_plan *plan, int64_t tile) {
+  const size_t most = ((size_t)1 << 20) / (ntk_plan_input_size(plan) * sizeof(double));
+  const int64_t block = block_images(tile);
+  return most < 1 ? 1 : least((int64_t)most, block);
+}
+
 static uint64_t worker_bytes(const ntk_plan *plan, const ntk_backend *backend, int64_t tile) {
   uint64_t t = (uint64_t)tile, stride = (uint64_t)padded(tile), input = ntk_plan_input_size(plan);
   const uint64_t sides = 1 + (uint64_t)ntk_plan_evaluations(plan);
-  uint64_t bytes = t * t * plan->output_count * sizeof(double) + input * sizeof(double);
+  uint64_t bytes = (t * t * plan->output_count + (uint64_t)read_inputs(plan, tile) * input) * sizeof(double);
   if (plan->connected)
     return bytes + sides * stride * (input + (uint64_t)plan->fc.side_count) * sizeof(double) +
            GEMM_BLOCK * stride * sizeof(double) + 2 * stride * (uint64_t)plan->program.tap_count * sizeof(double);
@@ -146,7 +153,7 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
   w->f.source = w->x.source, w->f.mirrored = true;
   bool ok = create_side(w, &w->x, tile) && create_side(w, &w->z, block_images(tile));
   ok = ok && (ntk_plan_evaluations(plan) == 1 || create_side(w, &w->f, tile));
-  ok = ok && (w->pixels = take(ntk_plan_input_size(plan) * sizeof(double))) != NULL;
+  ok = ok && (w->pixels = take((size_t)read_inputs(plan, tile) * ntk_plan_input_size(plan) * sizeof(double))) != NULL;
   ok = ok && (w->sums = take(ntk_plan_sums(plan) * sizeof(double))) != NULL;
   ok = ok && (w->one = take(plan->output_count * sizeof(double))) != NULL;
   ok = ok && (w->values = take(plan->output_count * sizeof *w->values)) != NULL;
@@ -205,11 +212,13 @@ static ntk_status prepare_images(cpu_worker *w, image_side *side, int64_t first,
   const size_t sums = ntk_plan_sums(plan);
   if (side->count == count && side->first == first) return NTK_OK;
   side->count = 0;
+  const int64_t most = read_inputs(plan, w->tile);
   for (int64_t k = 0; k < count; k++) {
+    double *pixels = w->pixels + (size_t)(k % most) * ntk_plan_input_size(plan);
     if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
-    NTK_TRY(ntk_inputs_read(side->source, plan, first + k, 1, w->pixels));
-    if (side->mirrored) ntk_plan_mirror(plan, 1, w->pixels);
-    ops->prepare(&plan->program, w->pixels, side->images + (size_t)k * side->bytes, w->scratch);
+    if (k % most == 0) NTK_TRY(ntk_inputs_read(side->source, plan, first + k, least(most, count - k), w->pixels));
+    if (side->mirrored) ntk_plan_mirror(plan, 1, pixels);
+    ops->prepare(&plan->program, pixels, side->images + (size_t)k * side->bytes, w->scratch);
     if (plan->head_activates) self_sums(w, ops, side->images + (size_t)k * side->bytes, side->self + k * (int64_t)sums);
   }
   side->first = first, side->count = count;

@@ -17,6 +17,7 @@
 
 #include <ntk/network.h>
 #include <ntk/status.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -46,7 +47,7 @@ NTK_API void ntk_dataset_free(ntk_dataset *dataset);
 /** The number of records. */
 NTK_API int64_t ntk_dataset_count(const ntk_dataset *dataset);
 
-/** The shape of a record. */
+/** The shape of a record as it is read: raw, or what the preprocessing makes of it. */
 NTK_API ntk_shape ntk_dataset_shape(const ntk_dataset *dataset);
 
 /** The labels, one class number (0 <= label < ntk_dataset_classes) a record, or NULL. Owned by the data set. */
@@ -65,15 +66,24 @@ NTK_API const char *ntk_dataset_hash(const ntk_dataset *dataset);
 
 /** Reads preprocessed records, in float64.
  *  @param out receives count x channels x height x width values, row-major, owned by the caller.
- *  @return NTK_OK, NTK_ERROR_ARGUMENT (a range outside the data set), NTK_ERROR_IO. */
+ *  @return NTK_OK, NTK_ERROR_ARGUMENT (a range outside the data set), NTK_ERROR_IO, NTK_ERROR_MEMORY. */
 NTK_API ntk_status ntk_dataset_read(const ntk_dataset *dataset, int64_t first, int64_t count, double *out);
 
-/** How inputs are preprocessed. Images from uint8 sources are divided by 255 first in the modes standard and unit. */
+/** How inputs are preprocessed. Values of uint8 sources are divided by 255 first, except in the mode none. */
 typedef enum ntk_preprocess_mode {
   NTK_PREPROCESS_NONE = 0,     /**< Values as stored. */
   NTK_PREPROCESS_STANDARD = 1, /**< Per channel (images) or feature (vectors): minus mean, over standard deviation, of the
                                     training data (arXiv:1904.11955; population deviation; 1 where it is 0). */
-  NTK_PREPROCESS_UNIT = 2      /**< Each record over its Euclidean norm; a zero record stays zero. */
+  NTK_PREPROCESS_UNIT = 2,     /**< Each record over its Euclidean norm; a zero record stays zero. */
+  NTK_PREPROCESS_IMAGE = 3,    /**< Each record minus the mean of all its values, then over its Euclidean norm
+                                    (arXiv:2003.02237); 0 where that norm is below 1e-8. */
+  NTK_PREPROCESS_ZCA = 4,      /**< Each record x, as a vector of D = C H W values, times the symmetric D x D matrix
+                                    (S + eps I)^(-1/2), S = (1/n) SUM x x^T over the training records, all of them
+                                    after the mode `before` (arXiv:2003.02237). Defaults: eps 1e-4, before image. */
+  NTK_PREPROCESS_PATCHES = 5   /**< Images of C x H x W become 4 count x (H - size + 1) x (W - size + 1): responses of
+                                    whitened random patches of the training images and of their mirror images, the
+                                    positive and negative part beyond a threshold (arXiv:1911.00809, after
+                                    Coates and Ng). Defaults: docs/data.md, 2048 patches of 5 x 5. */
 } ntk_preprocess_mode;
 
 /** A fitted preprocessing; immutable. */
@@ -83,21 +93,59 @@ typedef struct ntk_preprocess ntk_preprocess;
  *  @return NTK_OK, NTK_ERROR_ARGUMENT, NTK_ERROR_DATA (values too large to square), NTK_ERROR_IO, NTK_ERROR_MEMORY. */
 NTK_API ntk_status ntk_preprocess_fit(ntk_preprocess_mode mode, const ntk_dataset *train, ntk_preprocess **out);
 
-/** Writes a preprocessing as one line of text that ntk_preprocess_parse reads back exactly. Owned by the object. */
+/** The same from a text, which may hold options (docs/data.md):
+ *    none | standard | unit | image
+ *    zca | zca(eps=1e-5,before=standard) | zca(eps=0.1rel)     rel: in units of the mean eigenvalue of S
+ *    patches | patches(count=2048,size=5,eps=0.001,seed=0,threshold=1,sample=100000,nomirror)
+ *    zca:FILE | patches:FILE                                   ntk_preprocess_load(FILE); nothing is fitted
+ *  @return as ntk_preprocess_fit and ntk_preprocess_load; NTK_ERROR_ARGUMENT says what is wrong with the text. */
+NTK_API ntk_status ntk_preprocess_fit_text(const char *text, const ntk_dataset *train, ntk_preprocess **out);
+
+/** Whether ntk_preprocess_fit_text understands a text; opens no file.
+ *  @return NTK_OK, NTK_ERROR_ARGUMENT, NTK_ERROR_MEMORY. */
+NTK_API ntk_status ntk_preprocess_check(const char *text);
+
+/** ntk_preprocess_fit_text for a preprocessing that is to be kept at `path`. A mode without a fitted array needs no file:
+ *  the path is not looked at. Otherwise what is there is taken if it has the same options and was fitted to the same
+ *  records; if not, a fit is saved there.
+ *  @param replace whether anything else at `path` may be replaced; else it gives NTK_ERROR_MISMATCH. */
+NTK_API ntk_status ntk_preprocess_fit_stored(const char *text, const ntk_dataset *train, const char *path, bool replace,
+                                             ntk_preprocess **out);
+
+/** Keeps a preprocessing with a fitted array (zca, patches) in two files: `path`, the array as .npy (float64; zca: D x D;
+ *  patches: count x C x size x size, the filters), and `path`.json, its text with the array's checksum. Matrices computed with it name the file; ntk_gram_verify reads it.
+ *  @return NTK_OK, NTK_ERROR_ARGUMENT (a mode without an array), NTK_ERROR_IO, NTK_ERROR_MEMORY. */
+NTK_API ntk_status ntk_preprocess_save(ntk_preprocess *preprocess, const char *path);
+
+/** Reads what ntk_preprocess_save wrote: the same numbers, bit for bit.
+ *  @return NTK_OK; NTK_ERROR_IO; NTK_ERROR_DATA (no such array, truncated); NTK_ERROR_CORRUPT (another array than was
+ *          saved, or not finite); NTK_ERROR_UNSUPPORTED (a later format); NTK_ERROR_MEMORY. */
+NTK_API ntk_status ntk_preprocess_load(const char *path, ntk_preprocess **out);
+
+/** The absolute path that a preprocessing was last saved to or loaded from; "" if there is none. Owned by the object. */
+NTK_API const char *ntk_preprocess_path(const ntk_preprocess *preprocess);
+
+/** A preprocessing as one line of text; equal texts mean equal preprocessings. ntk_preprocess_parse reads it back exactly,
+ *  except where there is a fitted array, which the text names by its checksum. Owned by the object. */
 NTK_API const char *ntk_preprocess_text(const ntk_preprocess *preprocess);
 
-/** Reads what ntk_preprocess_text wrote. @return NTK_OK, NTK_ERROR_ARGUMENT (not such a text), NTK_ERROR_MEMORY. */
+/** Reads what ntk_preprocess_text wrote.
+ *  @return NTK_OK, NTK_ERROR_ARGUMENT (not such a text, or the array is in a file), NTK_ERROR_MEMORY. */
 NTK_API ntk_status ntk_preprocess_parse(const char *text, ntk_preprocess **out);
 
 /** Frees a preprocessing; NULL is allowed. */
 NTK_API void ntk_preprocess_free(ntk_preprocess *preprocess);
 
-/** Applies a preprocessing to all later reads of a data set, replacing an earlier one. The data set keeps a copy.
- *  @return NTK_OK, NTK_ERROR_ARGUMENT (fitted to another number of channels or features), NTK_ERROR_MEMORY. */
+/** Applies a preprocessing to all later reads of a data set, replacing an earlier one. The data set keeps what it
+ *  needs: the preprocessing may be freed.
+ *  @return NTK_OK, NTK_ERROR_ARGUMENT (fitted to another shape), NTK_ERROR_MEMORY. */
 NTK_API ntk_status ntk_dataset_preprocess(ntk_dataset *dataset, const ntk_preprocess *preprocess);
 
 /** The text of the preprocessing in force ("none" if there is none). Owned by the data set. */
 NTK_API const char *ntk_dataset_preprocess_text(const ntk_dataset *dataset);
+
+/** ntk_preprocess_path of the preprocessing in force. Owned by the data set. */
+NTK_API const char *ntk_dataset_preprocess_path(const ntk_dataset *dataset);
 
 #ifdef __cplusplus
 }

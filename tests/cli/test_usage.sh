@@ -48,5 +48,5 @@ done
 for value in '' -1 abc 1e400 nan; do
   refused 2 eval --ridge="$value"; err_has 'auto or a number'
 done
-refused 2 gram --isa sse; refused 2 gram --progress loud; refused 2 gram --precision f16; refused 2 gram --preprocess zca
+refused 2 gram --isa sse; refused 2 gram --progress loud; refused 2 gram --precision f16; refused 2 gram --preprocess zcax
 refused 2 verify --samples 0 K.npy; refused 2 verify --seed -1 K.npy

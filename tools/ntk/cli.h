@@ -171,11 +171,21 @@ int cli_model_plan_network(const cli_model *model, const ntk_network *network, n
 
 /* ---- inputs.c: data sets, their preprocessing, labels ---- */
 
-#define CLI_PREPROCESS_CHOICES "standard|unit|none"
-enum { CLI_PREPROCESS_BY_DATA = -1 }; /* standard for image sets, none for npy */
+/* --preprocess and what belongs to it. */
+typedef struct cli_preprocess_options {
+  const char *choice; /* NULL: standard for image sets, none for npy */
+  const char *out;    /* the file that keeps a fitted array */
+  bool replace;       /* whatever that file holds */
+} cli_preprocess_options;
+
+extern const char cli_preprocess_help[];
+
+/* Refuses a text that names no preprocessing, before data are opened. */
+int cli_preprocess_check(const char *verb, const char *choice);
 
 /* Fits to one data set (opened from the text `data`) and applies to `count` of them. */
-int cli_preprocess(int choice, const char *data, const ntk_dataset *fit, ntk_dataset *const *apply, size_t count);
+int cli_preprocess(const cli_preprocess_options *options, const char *data, const ntk_dataset *fit,
+                   ntk_dataset *const *apply, size_t count);
 
 /* Opens a data set and says which option named it when that fails. */
 int cli_data_open(const char *data, ntk_dataset **out);

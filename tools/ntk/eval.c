@@ -9,8 +9,7 @@ typedef struct settings {
   cli_model model;
   cli_compute compute;
   cli_solve solve;
-  const char *train, *test, *out;
-  int preprocess;
+  const char *train, *test, *preprocess, *out;
   bool resume, overwrite, json;
 } settings;
 
@@ -25,7 +24,7 @@ typedef struct evaluation {
   ntk_context *context;
   ntk_dataset *train, *test;
   ntk_plan *plan;
-  char *train_path, *test_path, *diagonal_path, *report_path;
+  char *preprocess_path, *train_path, *test_path, *diagonal_path, *report_path;
   ntk_gram_report train_report, test_report;
   outcome *outcomes;
   double started, solved;
@@ -45,7 +44,10 @@ static int open_data(evaluation *e) {
   }
   CLI_TRY(cli_regress_memory_check(ntk_dataset_count(e->train), ntk_dataset_count(e->test), !s->solve.ridge.fixed));
   ntk_dataset *const both[] = {e->train, e->test};
-  return cli_preprocess(s->preprocess, s->train, e->train, both, 2);
+  CLI_TRY(cli_join(s->out, "preprocess.npy", &e->preprocess_path));
+  CLI_TRY(cli_make_folder(s->out));
+  cli_preprocess_options options = {s->preprocess, e->preprocess_path, s->overwrite};
+  return cli_preprocess(&options, s->train, e->train, both, 2);
 }
 
 static int name_files(evaluation *e) {
@@ -61,7 +63,7 @@ static int name_files(evaluation *e) {
     CLI_TRY(cli_output_path(e->test_path, e->plan, k, &e->outcomes[k].test_kernel));
     CLI_TRY(cli_output_path(e->diagonal_path, e->plan, k, &e->outcomes[k].test_diagonal));
   }
-  return cli_make_folder(e->settings->out);
+  return CLI_EXIT_OK;
 }
 
 static void announce(const evaluation *e) {
@@ -179,6 +181,7 @@ static cli_json describe(const evaluation *e) {
   cli_json_real(&json, "scale", ntk_plan_scale(e->plan));
   cli_json_text(&json, "precision", ntk_plan_precision(e->plan) == NTK_F64 ? "f64" : "f32");
   cli_json_text(&json, "preprocess", ntk_dataset_preprocess_text(e->train));
+  cli_json_text(&json, "preprocess_file", ntk_dataset_preprocess_path(e->train));
   cli_json_bool(&json, "unit_diagonal", e->settings->solve.unit_diagonal);
   cli_json_text(&json, "targets", e->settings->solve.targets ? "centred" : "one-hot");
   describe_data(&json, "train", e->train);
@@ -277,6 +280,7 @@ static void release(evaluation *e) {
     ntk_regress_result_free(&e->outcomes[k].result);
   }
   free(e->outcomes);
+  free(e->preprocess_path);
   free(e->train_path);
   free(e->test_path);
   free(e->diagonal_path);
@@ -291,6 +295,7 @@ static int run(const void *raw) {
   const settings *s = raw;
   evaluation e = {.settings = s, .started = cli_now()};
   if (s->resume && s->overwrite) return cli_usage("eval", "--resume and --overwrite exclude each other");
+  CLI_TRY(cli_preprocess_check("eval", s->preprocess));
   int code = work(&e);
   bool stopped = code > CLI_EXIT_SIGNAL;
   bool halfway = code == CLI_EXIT_STATUS + NTK_ERROR_IO && e.train_report.pairs_computed > 0;
@@ -306,10 +311,7 @@ static const cli_option data_options[] = {
     {"train", "DATA", CLI_TEXT, offsetof(settings, train), 0, 0, true, "the labelled training set (`ntk help`)"},
     {"test", "DATA", CLI_TEXT, offsetof(settings, test), 0, 0, true,
      "the test set; without labels there is no accuracy"},
-    {"preprocess", CLI_PREPROCESS_CHOICES, CLI_CHOICE, offsetof(settings, preprocess), 0, 0, false,
-     "standard: per channel, minus mean, over deviation, of the training set (default for image sets); unit: each "
-     "record "
-     "over its norm; none (default for npy)"},
+    {"preprocess", "HOW", CLI_TEXT, offsetof(settings, preprocess), 0, 0, false, cli_preprocess_help},
     {0}};
 
 static const cli_option output_options[] = {
@@ -323,10 +325,7 @@ static const cli_option output_options[] = {
      "print one JSON object (accuracy in 0..1, ridge, seconds, outputs, ...) and nothing else on stdout"},
     {0}};
 
-static const settings defaults = {.model = CLI_MODEL_DEFAULTS,
-                                  .compute = CLI_COMPUTE_DEFAULTS,
-                                  .out = "ntk-out",
-                                  .preprocess = CLI_PREPROCESS_BY_DATA};
+static const settings defaults = {.model = CLI_MODEL_DEFAULTS, .compute = CLI_COMPUTE_DEFAULTS, .out = "ntk-out"};
 
 const cli_verb cli_verb_eval = {
     .name = "eval",

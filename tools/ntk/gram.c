@@ -7,8 +7,7 @@
 typedef struct settings {
   cli_model model;
   cli_compute compute;
-  const char *data, *against, *preprocess_from, *out, *diagonal;
-  int preprocess;
+  const char *data, *against, *preprocess, *preprocess_from, *out, *diagonal;
   int64_t tile;
   bool resume, overwrite, json;
 } settings;
@@ -22,18 +21,29 @@ typedef struct job {
 } job;
 
 /* The statistics belong to the training data, which stand in the columns unless the user says otherwise. */
-static int preprocess(job *j) {
+static int preprocess_both(job *j, const cli_preprocess_options *options) {
   const settings *s = j->settings;
   ntk_dataset *const both[] = {j->rows, j->columns};
   size_t count = j->columns ? 2 : 1;
   if (!s->preprocess_from) {
-    return cli_preprocess(s->preprocess, s->against ? s->against : s->data, j->columns ? j->columns : j->rows, both,
-                          count);
+    return cli_preprocess(options, s->against ? s->against : s->data, j->columns ? j->columns : j->rows, both, count);
   }
   ntk_dataset *from = NULL;
   CLI_TRY(cli_data_open(s->preprocess_from, &from));
-  int code = cli_preprocess(s->preprocess, s->preprocess_from, from, both, count);
+  int code = cli_preprocess(options, s->preprocess_from, from, both, count);
   ntk_dataset_free(from);
+  return code;
+}
+
+static int preprocess(job *j) {
+  const settings *s = j->settings;
+  char *file = NULL;
+  if (asprintf(&file, "%.*s.preprocess.npy", (int)strlen(s->out) - 4, s->out) < 0) {
+    return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_MEMORY, "no memory is left");
+  }
+  cli_preprocess_options options = {s->preprocess, file, s->overwrite};
+  int code = preprocess_both(j, &options);
+  free(file);
   return code;
 }
 
@@ -75,6 +85,7 @@ static int print_json(const job *j) {
   cli_json_text(&json, "convention", ntk_convention_name(ntk_plan_convention(j->plan)));
   cli_json_real(&json, "scale", ntk_plan_scale(j->plan));
   cli_json_text(&json, "preprocess", ntk_dataset_preprocess_text(j->rows));
+  cli_json_text(&json, "preprocess_file", ntk_dataset_preprocess_path(j->rows));
   cli_json_integer(&json, "rows", ntk_dataset_count(j->rows));
   cli_json_integer(&json, "columns", ntk_dataset_count(j->columns ? j->columns : j->rows));
   cli_json_bool(&json, "symmetric", !j->columns);
@@ -149,6 +160,7 @@ static int run(const void *raw) {
   if (length < 5 || strcmp(s->out + length - 4, ".npy") != 0) {
     return cli_usage("gram", "--out wants a name that ends in .npy, not \"%s\"", s->out);
   }
+  CLI_TRY(cli_preprocess_check("gram", s->preprocess));
   int code = work(&j);
   bool stopped = code > CLI_EXIT_SIGNAL;
   bool halfway = code == CLI_EXIT_STATUS + NTK_ERROR_IO && j.report.pairs_computed > 0;
@@ -165,12 +177,10 @@ static const cli_option data_options[] = {
      "the records of the rows; alone, those of the columns too (`ntk help`)"},
     {"against", "DATA", CLI_TEXT, offsetof(settings, against), 0, 0, false,
      "the records of the columns. For `ntk regress` the rows are the test set, the columns the training set"},
-    {"preprocess", CLI_PREPROCESS_CHOICES, CLI_CHOICE, offsetof(settings, preprocess), 0, 0, false,
-     "standard: per channel, minus mean, over deviation (default for image sets); unit: each record over its norm; "
-     "none "
-     "(default for npy)"},
+    {"preprocess", "HOW", CLI_TEXT, offsetof(settings, preprocess), 0, 0, false, cli_preprocess_help},
     {"preprocess-from", "DATA", CLI_TEXT, offsetof(settings, preprocess_from), 0, 0, false,
-     "the set that the statistics of `standard` come from; default: the columns' set (--against, else --data), so that "
+     "the set that `standard`, `zca` and `patches` are fitted to; default: the columns' set (--against, else --data), "
+     "so that "
      "test x train matrices use the training set's"},
     {0}};
 
@@ -190,8 +200,7 @@ static const cli_option output_options[] = {
      "print one JSON object (pairs, seconds, outputs, ...) and nothing else on stdout"},
     {0}};
 
-static const settings defaults = {
-    .model = CLI_MODEL_DEFAULTS, .compute = CLI_COMPUTE_DEFAULTS, .preprocess = CLI_PREPROCESS_BY_DATA};
+static const settings defaults = {.model = CLI_MODEL_DEFAULTS, .compute = CLI_COMPUTE_DEFAULTS};
 
 const cli_verb cli_verb_gram = {
     .name = "gram",

@@ -15,13 +15,25 @@ static bool is_image_set(const char *text) {
 
 int cli_data_open(const char *data, ntk_dataset **out) { return cli_check(ntk_dataset_open(data, out)); }
 
-int cli_preprocess(int choice, const char *data, const ntk_dataset *fit, ntk_dataset *const *apply, size_t count) {
-  static const ntk_preprocess_mode modes[] = {NTK_PREPROCESS_STANDARD, NTK_PREPROCESS_UNIT, NTK_PREPROCESS_NONE};
+const char cli_preprocess_help[] =
+    "none (default for npy): values as stored; standard (default for image sets): per channel, minus mean, over "
+    "deviation, of the training set; unit: each record over its norm; image: each record minus its own mean, then over "
+    "its norm; zca, zca(eps=1e-5,before=standard), zca(eps=0.1rel): whitening fitted to the training set after `image` "
+    "or "
+    "another mode, kept in a file beside the matrix; patches, patches(count=2048,size=5,...): responses of whitened "
+    "random patches of the "
+    "training set; zca:FILE, patches:FILE: such a file again. docs/data.md";
+
+int cli_preprocess_check(const char *verb, const char *choice) {
+  if (!choice || ntk_preprocess_check(choice) == NTK_OK) return CLI_EXIT_OK;
+  return cli_usage(verb, "--preprocess: %s", ntk_last_error());
+}
+
+int cli_preprocess(const cli_preprocess_options *options, const char *data, const ntk_dataset *fit,
+                   ntk_dataset *const *apply, size_t count) {
+  const char *choice = options->choice ? options->choice : is_image_set(data) ? "standard" : "none";
   ntk_preprocess *preprocess = NULL;
-  ntk_preprocess_mode mode = choice >= 0          ? modes[choice]
-                             : is_image_set(data) ? NTK_PREPROCESS_STANDARD
-                                                  : NTK_PREPROCESS_NONE;
-  CLI_TRY(cli_check(ntk_preprocess_fit(mode, fit, &preprocess)));
+  CLI_TRY(cli_check(ntk_preprocess_fit_stored(choice, fit, options->out, options->replace, &preprocess)));
   int code = CLI_EXIT_OK;
   for (size_t i = 0; i < count && code == CLI_EXIT_OK; ++i) {
     code = cli_check(ntk_dataset_preprocess(apply[i], preprocess));
