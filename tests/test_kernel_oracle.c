@@ -1,8 +1,4 @@
 /* The engine against the brute-force oracle at small sizes: every option, layout, instruction set and precision.
- *
- * float64 reaches 1e-12 because the inputs are random: no rho lies near +-1 but those of an image with itself, which
- * are 1 exactly on both sides. Near 1 the slope of k0 magnifies rounding, in the oracle too (scalar_pixels, and
- * test_duplicates). Errors are relative to |K(x,z)|, but at least to 1 % of K(x,x): a kernel of either sign may cancel.
  */
 #include <criterion/criterion.h>
 #include <math.h>
@@ -11,60 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support_compare.h"
 #include "tests/support_kernel.h"
 #include "tests/support_net.h"
 
-static const double tolerance[2] = {1e-6, 1e-12}; /* of NTK_F32 and NTK_F64 */
-
-/* The largest errors of a test, printed when it is verbose. */
-static double worst[2];
-
-/* got, want: NTK(x,x), NTK(x,z), NNGP(x,x), NNGP(x,z). */
-static void compare(const char *text, ntk_shape shape, const char *isa, ntk_precision precision, double bound,
-                    const double *got, const long double *want) {
-  static const char *const names[] = {"NTK(x,x)", "NTK(x,z)", "NNGP(x,x)", "NNGP(x,z)"};
-  for (int k = 0; k < 4; k++) {
-    const long double unit = fmaxl(fabsl(want[k]), fabsl(want[k / 2 * 2]) / 100);
-    double error = unit > 0 ? (double)(fabsl((long double)got[k] - want[k]) / unit) : fabs(got[k]);
-    if (isnan(error)) error = INFINITY;
-    worst[precision] = fmax(worst[precision], error);
-    cr_expect(error <= bound, "%s, %d x %d x %d, %s %s, %s: %.15g, expected %.15Lg, off by %.2g", text,
-              (int)shape.channels, (int)shape.height, (int)shape.width, isa, precision ? "f64" : "f32", names[k],
-              got[k], want[k], error);
-  }
-}
-
-/* Both kernels of (x, x) and (x, z) on every instruction set in both precisions; x = inputs[0], z = inputs[1]. */
-static void check_inputs(const char *text, ntk_shape shape, const double *x, const double *bound) {
-  const double *z = x + ntk_test_size(shape);
-  long double want[4];
-  ntk_test_oracle_text(text, shape, x, x, &want[0], &want[2]);
-  ntk_test_oracle_text(text, shape, x, z, &want[1], &want[3]);
-  for (int precision = NTK_F32; precision <= NTK_F64; precision++) {
-    ntk_plan *plan = ntk_test_plan(text, shape, NTK_KERNEL_BOTH, (ntk_precision)precision);
-    for (int k = 0; ntk_test_isas[k]; k++) {
-      ntk_context *context = ntk_test_context(ntk_test_isas[k]);
-      if (!context) continue;
-      double *got = ntk_test_block(context, plan, x, 1, x, 2);
-      compare(text, shape, ntk_test_isas[k], (ntk_precision)precision, bound[precision], got, want);
-      free(got);
-      ntk_context_free(context);
-    }
-    ntk_plan_free(plan);
-  }
-}
-
-static void check(const char *text, ntk_shape shape, uint64_t seed) {
-  double *inputs = ntk_test_inputs(seed, shape, 2);
-  check_inputs(text, shape, inputs, tolerance);
-  free(inputs);
-}
-
-static void report(void) {
-  if (ntk_test_verbose()) fprintf(stderr, "worst relative error: f32 %.2e, f64 %.2e\n", worst[0], worst[1]);
-}
-
-TestSuite(kernel_oracle, .fini = report);
+TestSuite(kernel_oracle, .fini = ntk_test_compare_report);
 
 static void check_isa(const char *isa) {
   ntk_context *context = ntk_test_context(isa);
@@ -82,19 +29,19 @@ Test(kernel_oracle, has_baseline) { check_isa("baseline"); }
 Test(kernel_oracle, widths) {
   for (int width = 1; width <= 64; width += width == 34 ? 12 : width == 50 ? 13 : 1) {
     const uint64_t seed = (uint64_t)width;
-    check("conv3 relu conv3 relu conv3 relu gap", (ntk_shape){2, 1, width}, seed);
-    check("conv3 relu conv3 relu lap(3)", (ntk_shape){1, 2, width}, 100 + seed);
-    check("conv3 relu conv1 relu conv1x3(b=0.1) relu gap", (ntk_shape){2, 1, width}, 200 + seed);
-    if (width >= 3) check("conv1x5 relu conv1x3(circular) relu gap", (ntk_shape){2, 1, width}, 300 + seed);
+    ntk_test_compare("conv3 relu conv3 relu conv3 relu gap", (ntk_shape){2, 1, width}, seed);
+    ntk_test_compare("conv3 relu conv3 relu lap(3)", (ntk_shape){1, 2, width}, 100 + seed);
+    ntk_test_compare("conv3 relu conv1 relu conv1x3(b=0.1) relu gap", (ntk_shape){2, 1, width}, 200 + seed);
+    if (width >= 3) ntk_test_compare("conv1x5 relu conv1x3(circular) relu gap", (ntk_shape){2, 1, width}, 300 + seed);
   }
 }
 
 Test(kernel_oracle, heights) {
   for (int height = 1; height <= 64; height += height < 20 ? 1 : 11) {
     const uint64_t seed = 1000 + (uint64_t)height;
-    check("conv3 relu conv3 relu gap", (ntk_shape){2, height, 1}, seed);
-    check("conv3 relu conv3 relu lap(2)", (ntk_shape){1, height, 2}, 100 + seed);
-    if (height >= 3) check("conv3x1(circular) relu conv3 relu gap", (ntk_shape){1, height, 1}, 200 + seed);
+    ntk_test_compare("conv3 relu conv3 relu gap", (ntk_shape){2, height, 1}, seed);
+    ntk_test_compare("conv3 relu conv3 relu lap(2)", (ntk_shape){1, height, 2}, 100 + seed);
+    if (height >= 3) ntk_test_compare("conv3x1(circular) relu conv3 relu gap", (ntk_shape){1, height, 1}, 200 + seed);
   }
 }
 
@@ -105,7 +52,7 @@ enum { SHAPES = sizeof shapes / sizeof *shapes };
 /* Checks a text on those shapes that its filters fit (`side`: the smallest side that the text needs). */
 static void check_shapes(const char *text, int side) {
   for (int k = 0; k < SHAPES; k++)
-    if (shapes[k].height >= side && shapes[k].width >= side) check(text, shapes[k], 2000 + (uint64_t)k);
+    if (shapes[k].height >= side && shapes[k].width >= side) ntk_test_compare(text, shapes[k], 2000 + (uint64_t)k);
 }
 
 Test(kernel_oracle, shapes_fast_path) {
@@ -125,7 +72,7 @@ Test(kernel_oracle, shapes_mixed_filters) {
 static void check_texts(const char *const *texts, size_t count) {
   static const ntk_shape sizes[] = {{3, 5, 6}, {20, 5, 5}, {2, 7, 5}};
   for (size_t n = 0; n < count; n++)
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) check(texts[n], sizes[k], 3000 + n);
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) ntk_test_compare(texts[n], sizes[k], 3000 + n);
 }
 #define CHECK_TEXTS(...)                                 \
   do {                                                   \
@@ -170,7 +117,7 @@ Test(kernel_oracle, linear_networks) {
     const ntk_shape shape = {n % 2 ? 3 : 14, 4, 5};
     double *inputs = ntk_test_inputs(3500 + n, shape, 2);
     for (size_t k = 0; k < 2 * ntk_test_size(shape); k++) inputs[k] = fabs(inputs[k]);
-    check_inputs(texts[n], shape, inputs, tolerance);
+    ntk_test_compare_inputs(texts[n], shape, inputs, ntk_test_tolerance);
     free(inputs);
   }
 }
@@ -183,7 +130,7 @@ Test(kernel_oracle, scalar_pixels) {
   for (size_t n = 0; n < sizeof texts / sizeof *texts; n++)
     for (int width = 1; width <= 11; width += 5) {
       double *inputs = ntk_test_inputs(3600 + n, (ntk_shape){1, 5, width}, 2);
-      check_inputs(texts[n], (ntk_shape){1, 5, width}, inputs, bound);
+      ntk_test_compare_inputs(texts[n], (ntk_shape){1, 5, width}, inputs, bound);
       free(inputs);
     }
 }
@@ -219,27 +166,27 @@ Test(kernel_oracle, readouts) {
         char text[128];
         snprintf(text, sizeof text, "conv3(%sb=0.1) relu conv3 relu lap(%d%s)", paddings[circular], c,
                  wrap ? ", circular" : "");
-        check(text, (ntk_shape){2, 3, 5}, 4000 + (uint64_t)c);
-        check(text, (ntk_shape){1, 6, 4}, 4100 + (uint64_t)c);
+        ntk_test_compare(text, (ntk_shape){2, 3, 5}, 4000 + (uint64_t)c);
+        ntk_test_compare(text, (ntk_shape){1, 6, 4}, 4100 + (uint64_t)c);
       }
 }
 
 /* Filters that reach over more than half of the image, up to the largest that is computed. */
 Test(kernel_oracle, large_filters) {
-  check("conv1x63 relu conv1x3 relu gap", (ntk_shape){1, 1, 64}, 5000);
-  check("conv63x1 relu conv3x1 relu gap", (ntk_shape){1, 64, 1}, 5001);
-  check("conv1x65 relu conv1x65 relu lap(2)", (ntk_shape){2, 1, 64}, 5002);
-  check("conv1x63(circular) relu conv1x31(circular) relu gap", (ntk_shape){1, 1, 64}, 5003);
-  check("conv65x1 relu conv33x1 relu flatten", (ntk_shape){1, 64, 1}, 5004);
-  check("conv9 relu conv11x7 relu gap", (ntk_shape){1, 6, 7}, 5005);
+  ntk_test_compare("conv1x63 relu conv1x3 relu gap", (ntk_shape){1, 1, 64}, 5000);
+  ntk_test_compare("conv63x1 relu conv3x1 relu gap", (ntk_shape){1, 64, 1}, 5001);
+  ntk_test_compare("conv1x65 relu conv1x65 relu lap(2)", (ntk_shape){2, 1, 64}, 5002);
+  ntk_test_compare("conv1x63(circular) relu conv1x31(circular) relu gap", (ntk_shape){1, 1, 64}, 5003);
+  ntk_test_compare("conv65x1 relu conv33x1 relu flatten", (ntk_shape){1, 64, 1}, 5004);
+  ntk_test_compare("conv9 relu conv11x7 relu gap", (ntk_shape){1, 6, 7}, 5005);
 }
 
 Test(kernel_oracle, channels) {
   static const int channels[] = {1, 2, 3, 12, 13, 20, 64};
   for (size_t k = 0; k < sizeof channels / sizeof *channels; k++) {
-    check("conv3 relu conv3 relu gap", (ntk_shape){channels[k], 3, 4}, 6000 + k);
-    check("conv5(circular) relu conv3 relu lap(1)", (ntk_shape){channels[k], 5, 6}, 6100 + k);
-    check("conv3 relu conv1(b=0.1) relu flatten", (ntk_shape){channels[k], 2, 17}, 6200 + k);
+    ntk_test_compare("conv3 relu conv3 relu gap", (ntk_shape){channels[k], 3, 4}, 6000 + k);
+    ntk_test_compare("conv5(circular) relu conv3 relu lap(1)", (ntk_shape){channels[k], 5, 6}, 6100 + k);
+    ntk_test_compare("conv3 relu conv1(b=0.1) relu flatten", (ntk_shape){channels[k], 2, 17}, 6200 + k);
   }
 }
 
@@ -256,11 +203,11 @@ Test(kernel_oracle, connected) {
                                       "dense relu dense(W=0, b=0.5) relu dense",
                                       "dense(b=1e3, fixed) relu dense relu dense(fixed)"};
   for (size_t n = 0; n < sizeof texts / sizeof *texts; n++) {
-    for (int d = 2; d <= 70; d += d < 5 ? 1 : 13) check(texts[n], (ntk_shape){d, 0, 0}, 7000 + (uint64_t)d);
-    check(texts[n], (ntk_shape){2, 3, 4}, 7100);
+    for (int d = 2; d <= 70; d += d < 5 ? 1 : 13) ntk_test_compare(texts[n], (ntk_shape){d, 0, 0}, 7000 + (uint64_t)d);
+    ntk_test_compare(texts[n], (ntk_shape){2, 3, 4}, 7100);
   }
-  check("flatten dense relu dense", (ntk_shape){3, 4, 5}, 7200);
-  check("flatten", (ntk_shape){3, 4, 5}, 7201);
+  ntk_test_compare("flatten dense relu dense", (ntk_shape){3, 4, 5}, 7200);
+  ntk_test_compare("flatten", (ntk_shape){3, 4, 5}, 7201);
 }
 
 /* ---- random networks */
@@ -341,7 +288,7 @@ Test(kernel_oracle, random_networks) {
     double *inputs = ntk_test_inputs(8000 + (uint64_t)n, shape, 2);
     for (size_t k = 0; !strstr(b.text, "relu") && k < 2 * ntk_test_size(shape); k++)
       inputs[k] = fabs(inputs[k]); /* as in linear_networks */
-    check_inputs(b.text, shape, inputs, tolerance);
+    ntk_test_compare_inputs(b.text, shape, inputs, ntk_test_tolerance);
     free(inputs);
   }
 }

@@ -22,22 +22,14 @@ Test(plan_refused, networks_not_computed_yet) {
   static const struct {
     const char *text, *word;
   } cases[] = {
-      {"conv3(stride=2) relu gap", "layer 1, column 1: conv with a stride"},
-      {"conv3 relu conv3(stride=2, same) relu gap", "layer 3, column 12: conv with a stride"},
-      {"conv3(valid) relu gap", "conv with valid padding"},
-      {"conv3 relu avgpool2 conv3 relu gap", "layer 3, column 12: average pooling"},
-      {"conv3 sum(id | relu conv3) relu gap", "a residual sum"},
-      {"conv3 erf gap", "layer 2, column 7: this activation"},
-      {"conv3 leaky(0.1) gap", "this activation"},
-      {"conv3 relu conv3 gelu flatten", "layer 4, column 18: this activation"},
-      {"conv3 relu gap dense relu dense", "layer 5, column 22: this activation after a readout"},
       {"conv3(W=0) relu gap", "W=0 cuts the network off"},
-      {"myrtle5", "average pooling"},
-      {"resnet-8", "a residual sum"},
+      {"conv3 relu conv3(stride=2, W=0) relu gap", "layer 3, column 12: W=0 cuts the network off"},
+      {"conv3(width=64) relu gap", "layer 1, column 1: conv in the standard parameterisation"},
   };
   for (size_t n = 0; n < sizeof cases / sizeof *cases; n++)
     expect_refused(cases[n].text, (ntk_shape){3, 32, 32}, (ntk_plan_options){0}, NTK_ERROR_UNSUPPORTED, cases[n].word);
-  expect_refused("dense sum(id | relu dense) dense", vector, (ntk_plan_options){0}, NTK_ERROR_UNSUPPORTED, "residual");
+  expect_refused("dense sum(id | relu dense(width=9)) dense", vector, (ntk_plan_options){0}, NTK_ERROR_UNSUPPORTED,
+                 "width= beside a sum");
 }
 
 Test(plan_refused, large_images_and_filters) {
@@ -82,6 +74,12 @@ Test(plan_refused, depths) {
     expect_refused(connected, vector, cases[n].options, NTK_ERROR_ARGUMENT, cases[n].word);
   }
   expect_refused("conv3 gap", image, cases[2].options, NTK_ERROR_ARGUMENT, "has 0 activations");
+  static const int first[] = {1}, second[] = {2};
+  const ntk_plan_options in_branch = {.depths = second, .depth_count = 1},
+                         smaller = {.depths = first, .depth_count = 1};
+  expect_refused("conv3 relu sum(conv3 | conv3 relu conv3) relu gap", image, in_branch, NTK_ERROR_ARGUMENT,
+                 "activation 2 of this network stands in a branch of a sum");
+  expect_refused("conv3 relu avgpool2 conv3 relu gap", image, smaller, NTK_ERROR_ARGUMENT, "at another resolution");
 }
 
 Test(plan_refused, pools) {

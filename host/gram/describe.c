@@ -54,13 +54,22 @@ static void describe_activation(text_buffer *out, const ntk_layer *layer) {
   free(text);
 }
 
+/* The layer as the network text has it. */
+static void describe_text(text_buffer *out, const ntk_layer *layer) {
+  char *text = NULL;
+  out->failed = out->failed || ntk_print_layers(&(ntk_layers){(ntk_layer *)layer, 1}, &text) != NTK_OK;
+  if (text) append(out, "%-26s", text);
+  free(text);
+}
+
 static void describe_layer(text_buffer *out, const ntk_layer *layer) {
+  static const char *const paddings[] = {"zero-padded", "circular", "valid", "same"};
   char name[48];
   switch (layer->kind) {
     case NTK_LAYER_CONV:
-      snprintf(name, sizeof name, "conv %dx%d %s", layer->rows, layer->cols,
-               layer->padding == NTK_PAD_CIRCULAR ? "circular" : "zero-padded");
+      snprintf(name, sizeof name, "conv %dx%d %s", layer->rows, layer->cols, paddings[layer->padding]);
       append(out, "%-26s", name);
+      if (layer->stride > 1) append(out, "stride %d, ", layer->stride);
       describe_affine(out, layer);
       break;
     case NTK_LAYER_DENSE:
@@ -74,6 +83,11 @@ static void describe_layer(text_buffer *out, const ntk_layer *layer) {
       append(out, "lap(%d)%-20sreads planes up to offset %d", layer->pool, layer->pool_circular ? " circular" : "",
              2 * layer->pool);
       break;
+    case NTK_LAYER_AVGPOOL:
+      describe_text(out, layer);
+      append(out, "mixes planes");
+      break;
+    case NTK_LAYER_SUM: describe_text(out, layer); break;
     default: append(out, "layer"); break;
   }
 }
@@ -87,7 +101,7 @@ ntk_status ntk_plan_describe(ntk_plan *plan, const ntk_network *network) {
     if (!plan->connected && shape.height > 0 && ntk_layer_output_shape(layer, shape, &next) != NTK_OK) next = shape;
     append(&out, "%4zu  ", k + 1);
     describe_layer(&out, layer);
-    if (!plan->connected && shape.height > 0 && layer->kind == NTK_LAYER_CONV)
+    if (!plan->connected && shape.height > 0 && next.height > 0 && layer->kind != NTK_LAYER_ACTIVATION)
       append(&out, ", %lld x %lld", (long long)next.height, (long long)next.width);
     append(&out, "\n");
     shape = next;

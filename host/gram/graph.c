@@ -309,8 +309,8 @@ ntk_status ntk_graph_build(ntk_plan *plan, const ntk_layer *layers, size_t count
   NTK_TRY(add_node(g,
                    (ntk_node){.kind = NTK_NODE_INPUT,
                               .sources = {-1, -1},
-                              .height = (int)plan->shape.height,
-                              .width = (int)plan->shape.width,
+                              .height = plan->program.height,
+                              .width = plan->program.width,
                               .may_be_negative = true},
                    &input));
   NTK_TRY(add_layers(g, layers, count, input, &g->last));

@@ -5,6 +5,7 @@
 
 #include "host/gram/graph.h"
 #include "host/gram/plan.h"
+#include "host/gram/tiles.h"
 #include "host/net/activation.h"
 #include "host/status.h"
 #include "kernels/packing.h"
@@ -405,13 +406,56 @@ static ntk_status lower_images(ntk_plan *plan, const ntk_layers *flat, size_t re
   return NTK_OK;
 }
 
+/* ---- fully connected networks with branches: as images of one pixel ---- */
+
+static bool branches(const ntk_layers *layers) {
+  for (size_t k = 0; k < layers->count; k++)
+    if (layers->items[k].kind == NTK_LAYER_SUM) return true;
+  return false;
+}
+
+/* A copy whose dense layers are 1 x 1 convolutions; it lives as long as the plan. */
+static ntk_status as_convolutions(ntk_plan *plan, const ntk_layers *from, ntk_layers *out) {
+  out->items = ntk_plan_own(plan, from->count + 1, sizeof *out->items);
+  out->count = from->count;
+  if (!out->items) return no_memory();
+  for (size_t k = 0; k < from->count; k++) {
+    ntk_layer *layer = &out->items[k];
+    *layer = from->items[k];
+    if (layer->kind == NTK_LAYER_DENSE && layer->width) return not_yet(layer, "with width= beside a sum is");
+    if (layer->kind == NTK_LAYER_DENSE)
+      layer->kind = NTK_LAYER_CONV, layer->rows = layer->cols = layer->stride = 1, layer->padding = NTK_PAD_ZERO;
+    if (layer->kind != NTK_LAYER_SUM) continue;
+    layer->branches = ntk_plan_own(plan, layer->branch_count, sizeof *layer->branches);
+    if (!layer->branches) return no_memory();
+    for (size_t i = 0; i < layer->branch_count; i++)
+      NTK_TRY(as_convolutions(plan, &from->items[k].branches[i], &layer->branches[i]));
+  }
+  return NTK_OK;
+}
+
+static ntk_status lower_branched_vectors(ntk_plan *plan, const ntk_layers *layers, const ntk_plan_options *options) {
+  ntk_layers flat;
+  if (options->pool_count)
+    return ntk_fail(NTK_ERROR_ARGUMENT, "a fully connected network has no pooling to vary: leave the lap sizes out");
+  NTK_TRY(as_convolutions(plan, layers, &flat));
+  flat.items[flat.count++] = (ntk_layer){.kind = NTK_LAYER_GAP}; /* of the one pixel */
+  plan->program.channels = (int)ntk_plan_input_size(plan);
+  plan->program.height = plan->program.width = 1;
+  plan->program.want_ntk = (plan->kernels & NTK_KERNEL_NTK) != 0;
+  plan->float64 = true;
+  return lower_graph(plan, &flat, flat.count - 1, options);
+}
+
 ntk_status ntk_plan_lower(ntk_plan *plan, const ntk_network *network, const ntk_plan_options *options) {
   const ntk_layers *flat = &network->flat;
   size_t readout = 0;
   while (readout < flat->count && !is_readout(&flat->items[readout])) readout++;
   bool image_layers = false;
   for (size_t k = 0; k < flat->count; k++)
-    image_layers |= flat->items[k].kind != NTK_LAYER_DENSE && flat->items[k].kind != NTK_LAYER_ACTIVATION;
+    image_layers |= flat->items[k].kind != NTK_LAYER_DENSE && flat->items[k].kind != NTK_LAYER_ACTIVATION &&
+                    flat->items[k].kind != NTK_LAYER_SUM;
+  if (!image_layers && branches(flat)) return lower_branched_vectors(plan, flat, options);
   if (!image_layers) {
     plan->connected = true;
     return lower_connected(plan, flat->items, flat->count, options);

@@ -402,7 +402,7 @@ static ntk_status fill_stage(stage_work *w, const int *buffer, ntk_program *out,
   NTK_TRY(scale_windows(w));
   ntk_program_layer *layers = ntk_plan_own(plan, (size_t)w->unit_count + 1, sizeof *layers);
   if (!layers) return no_memory();
-  *out = (ntk_program){.channels = w->index == 0 ? (int)plan->shape.channels : 0,
+  *out = (ntk_program){.channels = w->index == 0 ? plan->program.channels : 0,
                        .height = w->height,
                        .width = w->width,
                        .layer_count = w->unit_count,
@@ -490,8 +490,8 @@ static void count_cost(ntk_graph *g) {
 
 ntk_status ntk_graph_lower(ntk_graph *g) {
   ntk_plan *plan = g->plan;
-  g->nodes[0].alpha = 1.0 / (double)plan->shape.channels;
-  g->nodes[0].bound = 4.0 * (double)plan->shape.channels;
+  g->nodes[0].alpha = 1.0 / (double)plan->program.channels;
+  g->nodes[0].bound = 4.0 * (double)plan->program.channels;
   unsigned char *done = calloc((size_t)g->count, 1);
   int *slot = calloc((size_t)g->count, sizeof *slot), *buffer = calloc((size_t)g->count, sizeof *buffer);
   ntk_status status = done && slot && buffer ? lower_stages(g, done, slot, buffer) : no_memory();

@@ -60,7 +60,7 @@ static const ntk_plane_ops *plane_ops(const ntk_plan *plan, const ntk_backend *b
 static bool many_channels(const ntk_plan *plan) { return plan->program.channels > NTK_INNER_CHANNELS; }
 
 static size_t product_count(const ntk_plan *plan) {
-  size_t area = (size_t)(plan->shape.height * plan->shape.width);
+  size_t area = (size_t)plan->program.height * plan->program.width;
   return area * area;
 }
 
@@ -191,7 +191,7 @@ ntk_status ntk_inputs_read(const ntk_inputs *source, const ntk_plan *plan, int64
 
 /* All products SUM_c x[c,p] z[c,p'] of two prepared images with many channels. */
 static void input_products(const ntk_plan *plan, const ntk_plane_ops *ops, const void *x, const void *z, void *out) {
-  int area = (int)(plan->shape.height * plan->shape.width), channels = (int)plan->shape.channels;
+  int area = plan->program.height * plan->program.width, channels = plan->program.channels;
   const void *a = ops->channel_matrix(&plan->program, x), *b = ops->channel_matrix(&plan->program, z);
   if (ops->f64)
     cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, area, area, channels, 1, a, area, b, area, 0, out, area);
