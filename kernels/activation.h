@@ -57,8 +57,8 @@ enum {
 typedef struct ntk_activation_dual {
   int kind;      /* ntk_dual_kind */
   double factor; /* c: E and E' are multiplied by it */
-  double
-      params[3]; /* pieces: a, b; wave: a^2 cos^2 w, a^2 sin^2 w, b^2; exponential: w, sigma; expnorm: g; elu: a, b */
+  /* pieces: a, b; wave: a^2 cos^2 w, a^2 sin^2 w, b^2; exponential: w, sigma; expnorm: g; elu: a, b */
+  double params[3];
   /* series: the terms are k = 1 if `linear`, then first + step j for j < terms */
   int function; /* ntk_dual_function */
   int degree;   /* of a polynomial */

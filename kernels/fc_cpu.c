@@ -6,9 +6,10 @@
 #define CONCAT2(a, b) a##b
 #define CONCAT(a, b) CONCAT2(a, b)
 
-/* LANES pairs from `products` on; every array is readable and writable for LANES values. */
-static void fc_vector(const ntk_fc_program *p, const double *products, const double *x_sides, const double *z_sides,
-                      size_t stride, double *s_out, double *t_out) {
+/* LANES pairs from `products` on; every array is readable and writable for LANES values. duals: constant, 1 where there
+ * are other activations than ReLUs; without them the loop is small. */
+INLINE void fc_vector(const int duals, const ntk_fc_program *p, const double *products, const double *x_sides,
+                      const double *z_sides, size_t stride, double *s_out, double *t_out) {
   vec s = vec_loadu(products), t = vec_zero();
   for (int l = 0; l < p->layer_count; l++) {
     const ntk_fc_layer *layer = &p->layers[l];
@@ -27,7 +28,7 @@ static void fc_vector(const ntk_fc_program *p, const double *products, const dou
       s = vec_mul(vec_fma(vec_mul(d, q), poly[0], vec_keep(s, positive)), vec_set(layer->half_c));
       vec minus = vec_mul(q, theta[0]);
       t = vec_mul(t, vec_mul(vec_select(positive, vec_set(1) - minus, minus), vec_set(layer->half_c)));
-    } else if (layer->dual >= 0) {
+    } else if (duals && layer->dual >= 0) {
       ntk_dual_sides at = {x_sides + layer->side, z_sides + (size_t)layer->side * stride, 1, stride, 0};
       ntk_dual_vector(&p->duals[layer->dual], &at, &s, &t);
     }
@@ -40,5 +41,9 @@ static void fc_vector(const ntk_fc_program *p, const double *products, const dou
 
 void CONCAT(ntk_fc_row_, NTK_ISA)(const ntk_fc_program *p, const double *products, const double *x_sides,
                                   const double *z_sides, size_t stride, size_t count, double *s, double *t) {
-  for (size_t j = 0; j < count; j += LANES) fc_vector(p, products + j, x_sides, z_sides + j, stride, s + j, t + j);
+  if (p->dual_count == 0) {
+    for (size_t j = 0; j < count; j += LANES) fc_vector(0, p, products + j, x_sides, z_sides + j, stride, s + j, t + j);
+    return;
+  }
+  for (size_t j = 0; j < count; j += LANES) fc_vector(1, p, products + j, x_sides, z_sides + j, stride, s + j, t + j);
 }

@@ -205,7 +205,7 @@ static ntk_status enter_inputs(connected_worker *w, input_block *side, int64_t f
     NTK_CUDA_TRY(cudaStreamSynchronize(w->stream), "copying inputs to the device");
   }
   NTK_TRY(multiply(w, side, side));
-  NTK_CUDA_TRY(ntk_cuda_fc_sides(&w->fc, w->products, side->sides, w->stream), "starting a kernel");
+  NTK_CUDA_TRY(ntk_cuda_fc_sides(&w->fc, w->products, (int)count, side->sides, w->stream), "starting a kernel");
   side->first = first, side->count = count;
   return NTK_OK;
 }

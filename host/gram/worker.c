@@ -354,8 +354,8 @@ static ntk_status prepare_layer(cpu_worker *w, image_side *side, const ntk_fc_la
   const ntk_activation_dual *dual = &fc->duals[layer->dual];
   const size_t stride = (size_t)w->stride;
   double *sides = side->sides + (size_t)layer->side * stride;
-  for (int64_t k = 0; k < w->stride; k++) {
-    if (k < count && !(q[k] <= NTK_DUAL_LARGEST_VARIANCE))
+  for (int64_t k = 0; k < count; k++) {
+    if (!(q[k] <= NTK_DUAL_LARGEST_VARIANCE))
       return ntk_fail(NTK_ERROR_DATA,
                       "the variance of input %lld is not finite or above %g before an activation: scale "
                       "the data or the weights",

@@ -9,9 +9,10 @@
 
 enum { FC_THREADS = 128 };
 
-__global__ void __launch_bounds__(FC_THREADS) fc_sides(ntk_cuda_fc p, const double *products, double *sides) {
+__global__ void __launch_bounds__(FC_THREADS) fc_sides(ntk_cuda_fc p, const double *products, int count,
+                                                       double *sides) {
   const int i = (int)(blockIdx.x * FC_THREADS + threadIdx.x);
-  if (i >= p.block) return;
+  if (i >= count) return;
   /* of the very product that makes the pairs', so that an input and its copy have rho = 1 to the last bit */
   double q = products[(size_t)i * p.block + i];
   for (int l = 0; l < p.layer_count; l++) {
@@ -70,8 +71,8 @@ __global__ void __launch_bounds__(FC_THREADS) fc_pairs(ntk_cuda_fc p, const doub
   }
 }
 
-int ntk_cuda_fc_sides(const ntk_cuda_fc *fc, const double *products, double *sides, cudaStream_t stream) {
-  NTK_LAUNCH(fc_sides, (fc->block + FC_THREADS - 1) / FC_THREADS, FC_THREADS, 0, stream, *fc, products, sides);
+int ntk_cuda_fc_sides(const ntk_cuda_fc *fc, const double *products, int count, double *sides, cudaStream_t stream) {
+  NTK_LAUNCH(fc_sides, (count + FC_THREADS - 1) / FC_THREADS, FC_THREADS, 0, stream, *fc, products, count, sides);
   return cudaGetLastError();
 }
 

@@ -21,8 +21,8 @@ typedef struct ntk_cuda_fc {
   int block; /* inputs of a block: products are block x block, sides [side_count][block] as in fc.h */
 } ntk_cuda_fc;
 
-/* Sides of a block of inputs from its products with itself. */
-int ntk_cuda_fc_sides(const ntk_cuda_fc *fc, const double *products, double *sides, cudaStream_t stream);
+/* Sides of the first `count` inputs of a block from its products with itself. */
+int ntk_cuda_fc_sides(const ntk_cuda_fc *fc, const double *products, int count, double *sides, cudaStream_t stream);
 
 /* sums[i - first][j][tap] = (NTK, NNGP) after every tap, for inputs first <= i < first + rows of the one block and
  * j < columns of the other. */
