@@ -30,6 +30,7 @@ static uint64_t inside_bits(const tile_state *t, int k) {
 static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, vec *s, vec *tt, vec *vv) {
   const ntk_program *p = t->program;
   int row = t->g.row, partner = ntk_axis_partner(r, p->height, t->a), signed_rho = layer->signed_rho;
+  const int whole = whole_duals(p, layer);
   const real *x = t->x_norms + ((size_t)layer->table * p->height + 2 * r) * row;
   const real *z = t->z_norms + ((size_t)layer->table * p->height + 2 * partner) * row;
   const vec snap = vec_set((real)NTK_DUAL_SNAP);
@@ -47,7 +48,7 @@ static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, v
     q = vec_sqrt_where(m[0], apart);
     if (p->want_ntk && !NTK_REAL_F64 && judged_at(p, layer) >= 0) note_risk(t, judged_at(p, layer), r, k, v, m[0], q);
     mask positive = vec_greater(from_deficit ? v : s[k], vec_zero());
-    if (signed_rho)
+    if (whole)
       NTK_DUALS_WHOLE(theta, poly, m, 1, 1);
     else
       NTK_DUALS_LATER(theta, poly, m, 1, 1);
@@ -85,17 +86,17 @@ static void activate_smooth(tile_state *t, const ntk_program_layer *layer, int r
 #endif
 }
 
-/* Row sums of a filter `cols` wide. */
-INLINE void row_sums(const tile_state *t, int cols, int circular, const vec *v, real *out) {
-  const int nv = t->g.nv;
+/* Row sums of a filter `cols` wide; NV: vectors a row, 0 for those of t. */
+INLINE void row_sums(const int NV, const tile_state *t, int cols, int circular, const vec *v, real *out) {
+  const int nv = NV ? NV : t->g.nv;
   if (cols == 1) {
     for (int k = 0; k < nv; k++) vec_store(out + k * LANES, v[k]);
   } else if (t->g.interleaved) {
-    if (nv == 1)
+    if (NV == 1 || (NV == 0 && nv == 1))
       row_sum3(1, 0, t, t->up, t->down, v, out);
-    else if (nv == 2)
+    else if (NV == 2 || (NV == 0 && nv == 2))
       row_sum3(2, 0, t, t->up, t->down, v, out);
-    else
+    else if (NV == 4 || NV == 0)
       row_sum3(4, 0, t, t->up, t->down, v, out);
   } else {
     for (int k = 0; k < nv; k++) vec_store(t->line + k * LANES, v[k]);
@@ -107,9 +108,9 @@ INLINE void row_sums(const tile_state *t, int cols, int circular, const vec *v, 
 static void store_row(const tile_state *t, const ntk_program_layer *next, int r, const vec *s, const vec *tt,
                       const vec *vv, int to) {
   const size_t at = (size_t)row_position(t, r) * t->g.row;
-  row_sums(t, next->cols, next->circular, s, t->h_s[to] + at);
-  if (t->program->want_ntk) row_sums(t, next->cols, next->circular, tt, t->h_t[to] + at);
-  if (vv) row_sums(t, next->cols, next->circular, vv, t->h_v[to] + at);
+  row_sums(0, t, next->cols, next->circular, s, t->h_s[to] + at);
+  if (t->program->want_ntk) row_sums(0, t, next->cols, next->circular, tt, t->h_t[to] + at);
+  if (vv) row_sums(0, t, next->cols, next->circular, vv, t->h_v[to] + at);
 }
 
 /* Adds the bias to the lanes inside the image. */

@@ -54,32 +54,33 @@ static window_table fill_table(const ntk_window *w, short *memory) {
 }
 
 /* Sum of the rows of a slot that a filter at row r covers. */
-INLINE void exit_column_sums(const int NV, const tile_state *t, const ntk_exit *e, int r, const real *slot, vec *sum) {
+INLINE void exit_column_sums(int nv, const tile_state *t, const ntk_exit *e, int r, const real *slot, vec *sum) {
   const int row = t->g.row, height = t->program->height, w = e->filter_rows / 2;
-  for (int k = 0; k < NV; k++) sum[k] = vec_load(slot + (size_t)r * row + k * LANES);
+  for (int k = 0; k < nv; k++) sum[k] = vec_load(slot + (size_t)r * row + k * LANES);
   for (int i = r - w; i <= r + w; i++) {
     const int n = e->circular ? ((i % height) + height) % height : i;
     if (i == r || n < 0 || n >= height) continue;
     if (!e->circular && ntk_axis_offset(n, height, t->a) != ntk_axis_offset(r, height, t->a)) continue;
-    for (int k = 0; k < NV; k++) sum[k] = sum[k] + vec_load(slot + (size_t)n * row + k * LANES);
+    for (int k = 0; k < nv; k++) sum[k] = sum[k] + vec_load(slot + (size_t)n * row + k * LANES);
   }
 }
 
 INLINE void exit_filter_rows(const int NV, const tile_state *t, const ntk_exit *e, int r, real *out) {
+  const int nv = NV ? NV : t->g.nv;
   const int row = t->g.row, ntk = t->program->want_ntk;
   const real *slot = t->slots[e->slot];
-  vec s[MAX_NV] = {vec_zero()}, tt[MAX_NV] = {vec_zero()};
-  exit_column_sums(NV, t, e, r, slot, s);
-  row_sums(t, e->filter_cols, e->circular, s, out);
+  vec s[MAX_NV], tt[MAX_NV];
+  exit_column_sums(nv, t, e, r, slot, s);
+  row_sums(NV, t, e->filter_cols, e->circular, s, out);
   if (e->bias > 0) {
-    for (int k = 0; k < NV; k++) s[k] = vec_load(out + k * LANES);
+    for (int k = 0; k < nv; k++) s[k] = vec_load(out + k * LANES);
     add_bias(t, (real)(e->bias * t->pair_scale), s);
-    for (int k = 0; k < NV; k++) vec_store(out + k * LANES, s[k]);
+    for (int k = 0; k < nv; k++) vec_store(out + k * LANES, s[k]);
   }
   if (!ntk) return;
-  exit_column_sums(NV, t, e, r, slot + slot_plane(t->program, &t->g), tt);
-  row_sums(t, e->filter_cols, e->circular, tt, out + row);
-  for (int k = 0; e->trained && k < NV; k++)
+  exit_column_sums(nv, t, e, r, slot + slot_plane(t->program, &t->g), tt);
+  row_sums(NV, t, e->filter_cols, e->circular, tt, out + row);
+  for (int k = 0; e->trained && k < nv; k++)
     vec_store(out + row + k * LANES, vec_load(out + row + k * LANES) + vec_load(out + k * LANES));
 }
 
@@ -89,8 +90,10 @@ static void exit_filter(const tile_state *t, const ntk_exit *e, int r, real *out
     exit_filter_rows(1, t, e, r, out);
   else if (t->g.nv == 2)
     exit_filter_rows(2, t, e, r, out);
+  else if (t->g.nv == 4)
+    exit_filter_rows(4, t, e, r, out);
   else
-    exit_filter_rows(t->g.nv, t, e, r, out);
+    exit_filter_rows(0, t, e, r, out);
 }
 
 INLINE int exit_is_filtered(const ntk_exit *e) {

@@ -15,7 +15,7 @@ static int layer_kind(const ntk_program *p, const layout *g, int l) {
   if (!next && layer->result) return sign ? FIRST_KEEP : MIDDLE_KEEP;
   if (!next) return layer->tap >= 0 && !sign && !layer->add && !layer->save && !single ? LAST : SLOW;
   if (next->cols != 3 || !next->trained || layer->tap >= 0 || layer->result) return SLOW;
-  if (layer->add || layer->save || single) return sign ? FIRST_SKIP : MIDDLE_SKIP;
+  if (layer->add || layer->save || single || (sign && p->in_stages)) return sign ? FIRST_SKIP : MIDDLE_SKIP;
   return sign ? FIRST : MIDDLE;
 }
 
@@ -60,7 +60,7 @@ INLINE void row_deficit(const int NV, const int KIND, const int DEFICIT, const r
 INLINE void row_activate(const int NV, const int NTK, const int DEFICIT, const int KIND, const vec *sum, vec *s, vec *d,
                          const vec *m, const vec *q, vec *v, vec *tt) {
   vec p[MAX_FAST], poly[MAX_FAST];
-  if (KIND_SIGNED(KIND))
+  if (KIND == FIRST)
     NTK_DUALS_WHOLE(p, poly, m, NV, NTK);
   else
     NTK_DUALS_LATER(p, poly, m, NV, NTK);
@@ -108,7 +108,7 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
   const real *h_t = KIND_SIGNED(KIND) && l == 0 && !layer->from && layer->trained ? h_s : t->h_t[from];
   const mask up = t->up, down = t->down;
   const int one_pool = t->program->pool_count == 1; /* its sums stay in registers */
-  const int judged = KIND == FIRST || KIND == LAST || (KIND_SKIPS(KIND) && judged_at(t->program, layer) >= 0);
+  const int risk = KIND == FIRST ? 0 : KIND == LAST ? 1 : KIND_SKIPS(KIND) ? judged_at(t->program, layer) : -1;
   const vec scale = KIND_SKIPS(KIND) ? vec_set((real)layer->add_scale) : vec_zero();
   size_t at = (size_t)row_position(t, t->first_row) * row;
   vec s[MAX_FAST], d[MAX_FAST], m[MAX_FAST], q[MAX_FAST], v[MAX_FAST], pool_s[MAX_FAST], pool_t[MAX_FAST];
@@ -121,13 +121,12 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
   row_deficit(NV, KIND, DEFICIT, h_s + at, h_v + at, x, z, reach, add.s, scale, s, d, m, q);
   for (int r = t->first_row; r <= last; r++) {
     vec s_next[MAX_FAST], d_next[MAX_FAST], m_next[MAX_FAST], q_next[MAX_FAST], tt[MAX_FAST], sum[MAX_FAST];
-    if (KIND != MIDDLE && NTK && judged) UNROLL for (int k = 0; k < NV; k++) {
+    if (KIND != MIDDLE && NTK && risk >= 0) UNROLL for (int k = 0; k < NV; k++) {
         if (DEFICIT)
           v[k] = KIND_SIGNED(KIND) ? vec_mul(vec_load(x + k * LANES), vec_load(z + k * LANES)) : s[k];
         else
           v[k] = vec_add(d[k], KIND_SIGNED(KIND) ? vec_abs(s[k]) : s[k]); /* n_x n_z, but for rounding */
-        if (!NTK_REAL_F64)
-          note_risk(t, KIND_SKIPS(KIND) ? judged_at(t->program, layer) : KIND == LAST, r, k, v[k], m[k], q[k]);
+        if (!NTK_REAL_F64) note_risk(t, risk, r, k, v[k], m[k], q[k]);
       }
     /* after the last row the loads repeat it: harmless, and the loop stays free of branches */
     const int step = r < last, cross = r + 1 == t->seam;

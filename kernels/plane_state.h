@@ -40,6 +40,11 @@ typedef struct tile_state {
 
 INLINE int row_position(const tile_state *t, int r) { return r + 1 + (t->seam >= 0 && r >= t->seam); }
 
+/* Whether the duals of a ReLU are those of NTK_DUALS_WHOLE. */
+INLINE int whole_duals(const ntk_program *p, const ntk_program_layer *layer) {
+  return layer->signed_rho && !p->in_stages;
+}
+
 /* Whether layer l hands its state on to layer l + 1 as row sums. */
 INLINE int layer_chains(const ntk_program *p, int l) { return l + 1 < p->layer_count && p->layers[l + 1].from == 0; }
 

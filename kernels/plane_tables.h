@@ -131,10 +131,10 @@ static void place_row(const layout *g, int width, const real *from, real *to) {
 }
 
 /* n = sqrt(v) and 1/n of every pixel, in lane order; 1/n scaled as the duals want it. */
-static void place_norms(const ntk_program *p, const layout *g, const double *v, int signed_rho, real *out) {
+static void place_norms(const ntk_program *p, const layout *g, const double *v, int whole, real *out) {
   /* pixels this dark beside others (which are of size 1) count as black: 1/n would overflow */
   const double least = NTK_REAL_F64 ? 1e-290 : 1e-30;
-  const double root = signed_rho ? 1 : sqrt((double)NTK_DUAL_SCALE);
+  const double root = whole ? 1 : sqrt((double)NTK_DUAL_SCALE);
   real n[NTK_MAX_SIDE], inverse[NTK_MAX_SIDE];
   for (int i = 0; i < p->height; i++, out += 2 * g->row, v += p->width) {
     for (int j = 0; j < p->width; j++) {
