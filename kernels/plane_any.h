@@ -123,12 +123,13 @@ static void enter_slot(tile_state *t, int l, int to) {
   const ntk_program *p = t->program;
   const ntk_program_layer *layer = &p->layers[l];
   slot_row at = slot_at(t, layer->from, t->first_row);
+  const vec gain = vec_set((real)layer->gain);
   for (int r = t->first_row; r < t->first_row + t->rows; r++, slot_step(&at, t->g.row)) {
     vec s[MAX_NV], tt[MAX_NV];
     for (int k = 0; k < t->g.nv; k++) {
       s[k] = vec_load(at.s + k * LANES);
       tt[k] = p->want_ntk ? vec_load(at.t + k * LANES) : vec_zero();
-      if (layer->trained) tt[k] = tt[k] + s[k];
+      tt[k] = vec_fma(gain, s[k], tt[k]);
     }
     store_row(t, layer, r, s, tt, NULL, to);
   }
@@ -157,10 +158,8 @@ static void layer_any(tile_state *t, int l, int from, int to) {
       tt[k] = p->want_ntk ? column_sum(t, layer, t->h_t[from], r, k) : vec_zero();
       vv[k] = deficit_in ? column_sum(t, layer, t->h_v[from], r, k) : vec_zero();
     }
-    if (layer->bias > 0) {
-      add_bias(t, bias, deficit_in ? vv : s);
-      if (layer->trained) add_bias(t, bias, tt);
-    }
+    if (layer->bias > 0) add_bias(t, bias, deficit_in ? vv : s);
+    if (layer->constant > 0) add_bias(t, (real)(layer->constant * t->pair_scale), tt);
     if (layer->add) {
       const vec scale = vec_set((real)layer->add_scale);
       const slot_row add = slot_at(t, layer->add, r);
@@ -181,8 +180,8 @@ static void layer_any(tile_state *t, int l, int from, int to) {
     if (layer->tap >= 0) pool_row(nv, t, layer->tap, r, covariance, tt);
     if (layer->result) store_slot(t, layer->result, r, covariance, tt);
     if (!next) continue;
-    if (next->trained)
-      for (int k = 0; k < nv; k++) tt[k] = tt[k] + covariance[k];
+    if (next->gain != 0)
+      for (int k = 0; k < nv; k++) tt[k] = vec_fma(vec_set((real)next->gain), covariance[k], tt[k]);
     store_row(t, next, r, s, tt, deficit_out ? vv : NULL, to);
   }
 }

@@ -87,7 +87,7 @@ static void enter_input(tile_state *t) {
   for (int r = t->first_row; r < t->first_row + t->rows; r++) {
     vec s[MAX_NV], tt[MAX_NV];
     input_products(t, r, ntk_axis_partner(r, p->height, t->a), s);
-    for (int k = 0; k < t->g.nv; k++) tt[k] = p->layers[0].trained ? s[k] : vec_zero();
+    for (int k = 0; k < t->g.nv; k++) tt[k] = vec_set((real)p->layers[0].gain) * s[k];
     store_row(t, &p->layers[0], r, s, tt, NULL, 0);
   }
 }

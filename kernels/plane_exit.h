@@ -72,16 +72,21 @@ INLINE void exit_filter_rows(const int NV, const tile_state *t, const ntk_exit *
   vec s[MAX_NV], tt[MAX_NV];
   exit_column_sums(nv, t, e, r, slot, s);
   row_sums(NV, t, e->filter_cols, e->circular, s, out);
+  if (ntk) {
+    exit_column_sums(nv, t, e, r, slot + slot_plane(t->program, &t->g), tt);
+    row_sums(NV, t, e->filter_cols, e->circular, tt, out + row);
+    if (e->gain != 0) {
+      const vec gain = vec_set((real)e->gain);
+      for (int k = 0; k < nv; k++) tt[k] = vec_fma(gain, vec_load(out + k * LANES), vec_load(out + row + k * LANES));
+      if (e->constant > 0) add_bias(t, (real)(e->constant * t->pair_scale), tt);
+      for (int k = 0; k < nv; k++) vec_store(out + row + k * LANES, tt[k]);
+    }
+  }
   if (e->bias > 0) {
     for (int k = 0; k < nv; k++) s[k] = vec_load(out + k * LANES);
     add_bias(t, (real)(e->bias * t->pair_scale), s);
     for (int k = 0; k < nv; k++) vec_store(out + k * LANES, s[k]);
   }
-  if (!ntk) return;
-  exit_column_sums(nv, t, e, r, slot + slot_plane(t->program, &t->g), tt);
-  row_sums(NV, t, e->filter_cols, e->circular, tt, out + row);
-  for (int k = 0; e->trained && k < nv; k++)
-    vec_store(out + row + k * LANES, vec_load(out + row + k * LANES) + vec_load(out + k * LANES));
 }
 
 /* Row r of the state behind the exit's filter: S, then T. */
@@ -97,7 +102,7 @@ static void exit_filter(const tile_state *t, const ntk_exit *e, int r, real *out
 }
 
 INLINE int exit_is_filtered(const ntk_exit *e) {
-  return e->filter_rows * e->filter_cols > 1 || e->trained || e->bias > 0;
+  return e->filter_rows * e->filter_cols > 1 || e->gain != 0 || e->bias > 0;
 }
 
 /* ---- windows of two, or every second entry ---- */

@@ -20,14 +20,17 @@ enum {
 typedef struct ntk_program_layer {
   int rows, cols; /* filter, odd */
   int circular;   /* padding: 0 zero, 1 circular */
-  int trained;    /* 1: the affine layer adds S to T */
+  int trained;    /* 1: the affine layer adds S to T: gain 1 */
   int relu;       /* 1: an activation follows; 0: the next affine layer follows directly */
   int signed_rho; /* 1: S may be negative before this ReLU (no earlier one) */
   int tap;        /* index of the readout taken after this layer, or -1 */
   int norm;       /* index of this activation among its program's, or -1 */
   int table;      /* where its tables of an image begin, in tables of height rows */
   double bias;    /* b_std^2 / alpha, before the images' powers of two */
-  double rescale; /* power of two that S and T are multiplied by after the activation (1 almost always) */
+  double
+      gain; /* T gets gain times the filter of the old S, and `constant` / alpha: 1 and the bias where it is trained, */
+  double constant; /* others in the standard parameterisation */
+  double rescale;  /* power of two that S and T are multiplied by after the activation (1 almost always) */
   int from; /* slot that the filter reads; 0: the layer before (the first layer of an image: the input products) */
   int add;  /* slot added behind filter and bias: a residual sum */
   double add_scale;                       /* alpha of that slot / alpha of this layer */
@@ -54,7 +57,7 @@ typedef struct ntk_exit {
   int demand;
   ntk_window rows, cols;
   int filter_rows, filter_cols, circular, trained;
-  double bias; /* as a layer's */
+  double bias, gain, constant; /* as a layer's */
 } ntk_exit;
 
 /* What a stage receives: its demanded tiles of one state, zero where nothing was written. */

@@ -24,12 +24,9 @@ Test(plan_refused, networks_not_computed_yet) {
   } cases[] = {
       {"conv3(W=0) relu gap", "W=0 cuts the network off"},
       {"conv3 relu conv3(stride=2, W=0) relu gap", "layer 3, column 12: W=0 cuts the network off"},
-      {"conv3(width=64) relu gap", "layer 1, column 1: conv in the standard parameterisation"},
   };
   for (size_t n = 0; n < sizeof cases / sizeof *cases; n++)
     expect_refused(cases[n].text, (ntk_shape){3, 32, 32}, (ntk_plan_options){0}, NTK_ERROR_UNSUPPORTED, cases[n].word);
-  expect_refused("dense sum(id | relu dense(width=9)) dense", vector, (ntk_plan_options){0}, NTK_ERROR_UNSUPPORTED,
-                 "width= beside a sum");
 }
 
 Test(plan_refused, large_images_and_filters) {

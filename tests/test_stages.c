@@ -153,6 +153,45 @@ Test(stages, random_networks) {
   cr_expect(computed > 60, "only %d networks fit their image", computed);
 }
 
+/* ---- activations, against fully connected networks, whose duals have oracles of their own */
+
+static const char *const activations[] = {
+    "leaky(0.2)", "abrelu(-0.5, 1.2)", "abs",        "erf",        "gelu",        "sin(a=1.2, b=0.8, phase=0.3)",
+    "cos",        "rbf(gamma=0.7)",    "exp(b=0.3)", "hermite(3)", "monomial(2)", "tanh",
+    "softplus",   "expnorm",           "relu(c=1)"};
+
+/* Images of one pixel with 1 x 1 filters are vectors; so are, with circular filters, images that are constant. */
+Test(stages, activations) {
+  const ntk_shape vector = {5, 0, 0}, pixel = {5, 1, 1}, image = {5, 6, 6};
+  double *v = ntk_test_inputs(95, vector, 2), *constant = malloc(2 * ntk_test_size(image) * sizeof *constant);
+  for (size_t k = 0; k < 2 * ntk_test_size(image); k++) constant[k] = v[k / 36];
+  for (size_t n = 0; n < sizeof activations / sizeof *activations; n++)
+    for (int kernel = NTK_KERNEL_NTK; kernel <= NTK_KERNEL_NNGP; kernel++) {
+      char dense[128], one[128], many[192], head[128];
+      const char *a = activations[n];
+      snprintf(dense, sizeof dense, "dense(W=1.2, b=0.3) %s dense(b=0.1) %s dense", a, a);
+      snprintf(one, sizeof one, "conv1(W=1.2, b=0.3) %s conv1(b=0.1) %s flatten", a, a);
+      snprintf(many, sizeof many, "conv3(W=1.2, b=0.3, circular) %s avgpool2 conv3(b=0.1, circular) %s gap", a, a);
+      snprintf(head, sizeof head, "conv3(W=1.2, b=0.3, circular) %s gap dense(b=0.1) %s dense", a, a);
+      for (int self = 0; self < 2; self++) {
+        const ntk_kernel k = (ntk_kernel)kernel;
+        const double want = ntk_test_value(dense, vector, k, NTK_F64, v, self ? v : v + 5);
+        const double *z = self ? constant : constant + 180;
+        const double got[3] = {ntk_test_value(one, pixel, k, NTK_F64, v, self ? v : v + 5),
+                               ntk_test_value(many, image, k, NTK_F64, constant, z),
+                               ntk_test_value(head, image, k, NTK_F64, constant, z)};
+        for (int i = 0; i < 3; i++)
+          cr_expect(ntk_test_error(got[i], want) <= 1e-9, "%s, %s, %s: %.15g, not %.15g", a,
+                    kernel == 1 ? "NTK" : "NNGP",
+                    i == 0   ? one
+                    : i == 1 ? many
+                             : head,
+                    got[i], want);
+      }
+    }
+  free(v), free(constant);
+}
+
 /* ---- the demand rule's minimum */
 
 /* Entries in the planes |d| <= c of an n x n state, or in those that are multiples of s. */

@@ -41,6 +41,41 @@ Test(standard, behind_readouts) {
   check("2*(conv3 relu(c=1)) flatten dense(W=1.3, b=0.1, width=1024)", square, 51.2362164942184, 0.092837509774688);
 }
 
+/* stax.Conv(n, ..., padding='SAME', parameterization='standard'), filters on inputs of 3 and 16 channels. */
+Test(standard, convolutions) {
+  check("conv3(width=3) relu(c=1) conv3(width=16) relu(c=1) gap dense(width=20)", square, 3.4378107285181,
+        0.0440725493124682);
+  check(
+      "conv3(W=1.3, b=0.2, width=3) relu(c=1) conv5(W=1.1, b=0.1, width=16) relu(c=1) flatten dense(W=1.2, b=0.3, "
+      "width=1280)",
+      square, 148.938638561296, 0.232071548662768);
+}
+
+/* With strides and branches: the sum over layers with all others fixed. */
+Test(standard, convolutions_add_up) {
+  static const char *const one[] = {
+      "conv3(b=0.3, width=3) relu sum(conv1(stride=2, fixed) | conv3(stride=2, b=0.2, fixed) relu conv3(fixed)) relu "
+      "gap "
+      "dense(fixed)",
+      "conv3(b=0.3, fixed) relu sum(conv1(stride=2, width=9) | conv3(stride=2, b=0.2, fixed) relu conv3(fixed)) relu "
+      "gap "
+      "dense(fixed)",
+      "conv3(b=0.3, fixed) relu sum(conv1(stride=2, fixed) | conv3(stride=2, b=0.2, width=5) relu conv3(fixed)) relu "
+      "gap "
+      "dense(fixed)",
+      "conv3(b=0.3, fixed) relu sum(conv1(stride=2, fixed) | conv3(stride=2, b=0.2, fixed) relu conv3(width=7)) relu "
+      "gap "
+      "dense(fixed)"};
+  double all[2], part[2], sum = 0;
+  values(
+      "conv3(b=0.3, width=3) relu sum(conv1(stride=2, width=9) | conv3(stride=2, b=0.2, width=5) relu conv3(width=7)) "
+      "relu gap dense(fixed)",
+      square, all);
+  for (int k = 0; k < 4; k++) values(one[k], square, part), sum += part[0];
+  cr_expect(ntk_test_error(sum, all[0]) <= 1e-14, "%.17g, not %.17g", sum, all[0]);
+  cr_expect_eq(part[1], all[1]);
+}
+
 /* T adds up layer by layer: the sum over layers with all others fixed. A fixed layer has no parameterisation. */
 Test(standard, layers_add_up) {
   double all[2], one[2], sum = 0, fixed[2], plain[2];
@@ -84,8 +119,7 @@ static void expect_refused(const char *text, ntk_shape shape, ntk_convention con
 }
 
 Test(standard, refused) {
-  expect_refused("conv3(width=3) relu gap", square, 0, NTK_ERROR_UNSUPPORTED,
-                 "layer 1, column 1: conv in the standard");
+  expect_refused("conv3(width=5) relu gap", square, 0, NTK_ERROR_NETWORK, "write width=3");
   expect_refused("dense(width=4) relu dense", vector3, 0, NTK_ERROR_NETWORK, "write width=3");
   expect_refused("dense(width=3) relu dense", square, 0, NTK_ERROR_NETWORK, "write width=192");
   expect_refused("flatten dense(width=3) relu dense", square, 0, NTK_ERROR_NETWORK, "write width=192");

@@ -14,6 +14,7 @@ bool ntk_graph_is_plain(const ntk_layer *layers, size_t count) {
     const ntk_layer *layer = &layers[k];
     const bool one = layer->rows == 1 && layer->cols == 1;
     if (layer->kind == NTK_LAYER_SUM || layer->kind == NTK_LAYER_AVGPOOL) return false;
+    if (layer->kind == NTK_LAYER_CONV && layer->width > 0) return false;
     if (layer->kind == NTK_LAYER_CONV && (layer->stride != 1 || (layer->padding == NTK_PAD_VALID && !one)))
       return false;
     if (layer->kind == NTK_LAYER_ACTIVATION && layer->activation != NTK_ACT_RELU) return false;
@@ -173,7 +174,7 @@ static ntk_status add_act(ntk_graph *g, const ntk_layer *layer, int source, int 
   ntk_activation_dual *dual = relu ? NULL : ntk_plan_own(g->plan, 1, sizeof *dual);
   if (!relu && !dual) return no_memory();
   if (!relu) NTK_TRY(ntk_activation_make(layer, dual));
-  if (!relu) g->plan->float64 = true;
+  if (!relu) g->plan->float64 = g->plan->on_cpu = true;
   g->nodes[source].consumers++;
   g->plan->activation_layers++;
   return add_node(g,

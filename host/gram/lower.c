@@ -79,7 +79,8 @@ static ntk_status lower_head(ntk_plan *plan, const ntk_layer *layers, size_t cou
       if (!dual) return no_memory();
       NTK_TRY(ntk_activation_make(layer, dual));
       plan->head[k].dual = dual;
-      plan->head_activates = plan->float64 = true;
+      plan->head_activates = plan->on_cpu = true;
+      plan->float64 |= (plan->kernels & NTK_KERNEL_NTK) != 0; /* k0 magnifies the rounding of a float32 rho */
       plan->activation_layers++;
       continue;
     }
@@ -217,6 +218,8 @@ static ntk_status lower_layers(ntk_plan *plan, const ntk_layer *layers, size_t c
                                  .tap = -1,
                                  .norm = -1,
                                  .bias = b2 / alpha,
+                                 .gain = !layer->fixed,
+                                 .constant = layer->fixed ? 0 : b2 / alpha,
                                  .rescale = 1};
       n++;
       bound *= box_growth((int)plan->shape.height, layer->rows, circular) *
@@ -422,7 +425,6 @@ static ntk_status as_convolutions(ntk_plan *plan, const ntk_layers *from, ntk_la
   for (size_t k = 0; k < from->count; k++) {
     ntk_layer *layer = &out->items[k];
     *layer = from->items[k];
-    if (layer->kind == NTK_LAYER_DENSE && layer->width) return not_yet(layer, "with width= beside a sum is");
     if (layer->kind == NTK_LAYER_DENSE)
       layer->kind = NTK_LAYER_CONV, layer->rows = layer->cols = layer->stride = 1, layer->padding = NTK_PAD_ZERO;
     if (layer->kind != NTK_LAYER_SUM) continue;
@@ -443,7 +445,7 @@ static ntk_status lower_branched_vectors(ntk_plan *plan, const ntk_layers *layer
   plan->program.channels = (int)ntk_plan_input_size(plan);
   plan->program.height = plan->program.width = 1;
   plan->program.want_ntk = (plan->kernels & NTK_KERNEL_NTK) != 0;
-  plan->float64 = true;
+  plan->float64 = plan->on_cpu = true;
   return lower_graph(plan, &flat, flat.count - 1, options);
 }
 

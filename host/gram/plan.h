@@ -26,6 +26,7 @@ struct ntk_plan {
   char *text, *preset, *description;
   double scale;
 
+  bool on_cpu;    /* not computed on CUDA devices */
   bool float64;   /* computed in float64 whatever the precision of the values */
   bool connected; /* fully connected: `fc`, else the plane `program` */
   ntk_fc_program fc;

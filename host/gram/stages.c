@@ -257,13 +257,20 @@ static bool is_circular(const ntk_layer *layer) {
 
 static bool is_conv(const ntk_node *n) { return n->layer && n->layer->kind == NTK_LAYER_CONV; }
 
-/* What a convolution makes of a state's scale and bound. Returns its bias in state units. */
-static double scale_conv(const stage_work *w, const ntk_layer *layer, double *alpha, double *bound) {
+/* What a convolution makes of a state's scale and bound, and what it adds (ntk_program_layer). */
+static void scale_conv(const stage_work *w, const ntk_layer *layer, double *alpha, double *bound, double *bias,
+                       double *gain, double *constant) {
   const double b2 = bias_variance(w->plan, layer), largest = w->plan->program.bias_scale;
-  *alpha *= layer->weight_std * layer->weight_std / ((double)layer->rows * layer->cols);
+  const double weight = layer->weight_std * layer->weight_std / ((double)layer->rows * layer->cols);
+  *alpha *= weight;
   *bound *= (double)layer->rows * layer->cols;
   if (b2 > 0) *bound += 4 * (b2 / (largest * largest)) / *alpha;
-  return b2 / *alpha;
+  *bias = b2 / *alpha;
+  *gain = !layer->fixed, *constant = layer->fixed ? 0 : *bias;
+  if (layer->width == 0) return;
+  ntk_standard_terms(layer, gain, constant);
+  *gain /= weight, *constant /= *alpha;
+  w->plan->on_cpu = true;
 }
 
 /* Scale and bound of the states that a unit computes; its numbers into the layer. */
@@ -274,7 +281,7 @@ static ntk_status scale_unit(stage_work *w, const unit *u, ntk_program_layer *ou
   const ntk_layer *last = NULL;
   if (u->conv >= 0) {
     const ntk_layer *layer = last = nodes[u->conv].layer;
-    out->bias = scale_conv(w, layer, &alpha, &bound);
+    scale_conv(w, layer, &alpha, &bound, &out->bias, &out->gain, &out->constant);
     nodes[u->conv].alpha = alpha, nodes[u->conv].bound = bound;
   }
   if (u->sum >= 0) {
@@ -309,7 +316,7 @@ static ntk_status make_layer(stage_work *w, const unit *u, ntk_program *program,
     const ntk_layer *layer = nodes[u->conv].layer;
     out->rows = layer->rows, out->cols = layer->cols;
     out->circular = is_circular(layer);
-    out->trained = !layer->fixed;
+    out->trained = !layer->fixed && layer->width == 0;
   }
   NTK_TRY(scale_unit(w, u, out));
   const bool from_image = nodes[u->source].kind == NTK_NODE_INPUT && (u->copy >= 0 || !w->slot[u->source]);
@@ -336,7 +343,8 @@ static ntk_status scale_windows(stage_work *w) {
     const double size = (double)n->rows.size * n->cols.size;
     n->alpha = nodes[n->sources[0]].alpha / (size * size);
     n->bound = nodes[n->sources[0]].bound * size * size;
-    if (is_conv(n)) scale_conv(w, n->layer, &n->alpha, &n->bound);
+    double unused[3];
+    if (is_conv(n)) scale_conv(w, n->layer, &n->alpha, &n->bound, &unused[0], &unused[1], &unused[2]);
     if (n->layer && (!(n->alpha > 0) || !isfinite(n->alpha) || !isfinite(n->bound))) return out_of_range(n->layer);
   }
   return NTK_OK;
@@ -361,13 +369,13 @@ static ntk_status list_exits(stage_work *w, int pass, const int *buffer, ntk_pro
     if (!in) return no_memory();
     NTK_TRY(ntk_window_demand(&n->rows, &n->cols, out, in));
     ntk_exit *e = &exits[program->exit_count++];
-    *e = (ntk_exit){w->slot[n->sources[0]], buffer[k], 0, n->rows, n->cols, 1, 1, 0, 0, 0};
+    *e = (ntk_exit){w->slot[n->sources[0]], buffer[k], 0, n->rows, n->cols, 1, 1, 0, 0, 0, 0, 0};
     if (is_conv(n)) {
       double alpha = g->nodes[n->sources[0]].alpha, bound = 1;
       e->filter_rows = n->layer->rows, e->filter_cols = n->layer->cols;
       e->circular = is_circular(n->layer);
-      e->trained = !n->layer->fixed;
-      e->bias = scale_conv(w, n->layer, &alpha, &bound);
+      e->trained = !n->layer->fixed && n->layer->width == 0;
+      scale_conv(w, n->layer, &alpha, &bound, &e->bias, &e->gain, &e->constant);
       if (e->circular) ntk_close_cyclic(in, w->height, w->width);
     }
     e->demand = demand_index(w, in, pass);

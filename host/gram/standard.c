@@ -11,25 +11,16 @@ void ntk_standard_terms(const ntk_layer *layer, double *old_weight, double *cons
   *constant = trained && (layer->has_bias || layer->has_gamma) ? 1 : 0;
 }
 
-static ntk_status check_layers(const ntk_layers *layers) {
-  for (size_t k = 0; k < layers->count; k++) {
-    const ntk_layer *layer = &layers->items[k];
-    for (size_t b = 0; b < layer->branch_count; b++) NTK_TRY(check_layers(&layer->branches[b]));
-    if (layer->kind == NTK_LAYER_CONV && layer->width > 0)
-      return ntk_fail(NTK_ERROR_UNSUPPORTED,
-                      "layer %d, column %d: conv in the standard parameterisation (width=%d) is not computed by this "
-                      "version of libntk: leave width out, or keep it for dense layers",
-                      layer->number, layer->column, layer->width);
-  }
-  return NTK_OK;
-}
-
 ntk_status ntk_plan_check_widths(const ntk_network *network, ntk_shape shape) {
   const ntk_layers *flat = &network->flat;
   const bool flattened = flat->items[0].kind == NTK_LAYER_FLATTEN;
   const int64_t numbers = shape.channels * (shape.height ? shape.height * shape.width : 1);
-  NTK_TRY(check_layers(flat));
   const ntk_layer *first = &flat->items[flattened && flat->count > 1];
+  if (first->kind == NTK_LAYER_CONV && first->width > 0 && first->width != shape.channels)
+    return ntk_fail(NTK_ERROR_NETWORK,
+                    "layer %d, column %d: width=%d, but the layer's input has %" PRId64
+                    " channels: write width=%" PRId64,
+                    first->number, first->column, first->width, shape.channels, shape.channels);
   if (first->kind == NTK_LAYER_DENSE && first->width > 0 && first->width != numbers)
     return ntk_fail(NTK_ERROR_NETWORK,
                     "layer %d, column %d: width=%d, but the layer's input has %" PRId64
