@@ -16,6 +16,7 @@ static ntk_network *parse(const char *text) {
 }
 
 #define RESNET_DOWN "relu sum(conv1(stride=2, same) | conv3(stride=2, same) relu conv3) "
+#define WIDE(stride) "sum(conv3" stride " | relu conv3" stride " relu conv3) "
 #define RESNET_BLOCK "sum(id | relu conv3 relu conv3) "
 
 /* The scale is for 3 x 32 x 32 images, or vectors of 96 numbers. */
@@ -43,6 +44,13 @@ static const struct {
     {"myrtle5", "2*(conv3 relu) avgpool2 conv3 relu avgpool2 conv3 relu 3*avgpool2 flatten", 1},
     {"myrtle7", "2*(conv3 relu) avgpool2 2*(conv3 relu) avgpool2 2*(conv3 relu) 3*avgpool2 flatten", 1},
     {"myrtle10", "3*(conv3 relu) avgpool2 3*(conv3 relu) avgpool2 3*(conv3 relu) 3*avgpool2 flatten", 1},
+    {"myrtle5-ck", "2*(conv3 relu) avgpool2 conv3 relu avgpool2 conv3 relu gap dense relu dense", 1},
+    {"myrtle10-gaussian", "3*(conv3 expnorm) avgpool2 3*(conv3 expnorm) avgpool2 3*(conv3 expnorm) gap dense expnorm dense", 1},
+    {"wide-resnet-10", "conv3 " WIDE("") WIDE("(stride=2, same)") WIDE("(stride=2, same)") "gap", 1},
+    {"wide-resnet-28",
+     "conv3 " WIDE("") "3*" RESNET_BLOCK WIDE("(stride=2, same)") "3*" RESNET_BLOCK WIDE(
+         "(stride=2, same)") "3*" RESNET_BLOCK "gap",
+     1},
     {"resnet-8", "conv3 " RESNET_BLOCK RESNET_DOWN RESNET_DOWN "relu gap", 1},
     {"resnet-14", "conv3 2*" RESNET_BLOCK RESNET_DOWN RESNET_BLOCK RESNET_DOWN RESNET_BLOCK "relu gap", 1},
     {"resnet-20", "conv3 3*" RESNET_BLOCK RESNET_DOWN "2*" RESNET_BLOCK RESNET_DOWN "2*" RESNET_BLOCK "relu gap", 1},
@@ -172,13 +180,13 @@ Test(presets, numbers_that_name_no_network) {
 }
 
 Test(presets, are_listed) {
-  cr_assert_eq(ntk_preset_count(), 12);
+  cr_assert_eq(ntk_preset_count(), 15);
   for (size_t i = 0; i < ntk_preset_count(); i++) {
     cr_assert_not_null(ntk_preset_pattern(i));
     cr_assert_gt(strlen(ntk_preset_description(i)), 30);
     cr_assert_not_null(strstr(ntk_preset_description(i), "scale "), "%s", ntk_preset_pattern(i));
   }
   cr_assert_str_eq(ntk_preset_pattern(1), "cntk-<depth>-gap");
-  cr_assert_null(ntk_preset_pattern(12));
-  cr_assert_null(ntk_preset_description(12));
+  cr_assert_null(ntk_preset_pattern(15));
+  cr_assert_null(ntk_preset_description(15));
 }

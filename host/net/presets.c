@@ -80,6 +80,41 @@ static void expand_myrtle10(expansion *out, const int *numbers) {
   add(out, "3*(conv3 relu) avgpool2 3*(conv3 relu) avgpool2 3*(conv3 relu) 3*avgpool2 flatten");
 }
 
+/* The compositional kernels: 3x3 convolutions in three stages between 2x2 poolings, the average of what is left, and one
+ * more activation: a hidden dense layer, as far as the Gaussian process is concerned. */
+static void expand_compositional(expansion *out, const int *counts, const char *activation) {
+  char block[64];
+  snprintf(block, sizeof block, "conv3 %s", activation);
+  for (int stage = 0; stage < 3; stage++) {
+    if (stage > 0) add(out, "avgpool2 ");
+    add_repeated(out, counts[stage], block);
+  }
+  add(out, "gap dense %s dense", activation);
+}
+
+static const int myrtle_stages[3][3] = {{2, 1, 1}, {2, 2, 2}, {3, 3, 3}};
+
+/* Myrtle5, 7 or 10. */
+static const int *myrtle(const int *numbers) { return myrtle_stages[numbers[0] == 5 ? 0 : numbers[0] == 7 ? 1 : 2]; }
+
+static void expand_myrtle_ck(expansion *out, const int *numbers) { expand_compositional(out, myrtle(numbers), "relu"); }
+
+static void expand_myrtle_gaussian(expansion *out, const int *numbers) {
+  expand_compositional(out, myrtle(numbers), "expnorm");
+}
+
+static void expand_wide_resnet(expansion *out, const int *numbers) {
+  const int blocks = (numbers[0] - 4) / 6;
+  add(out, "conv3 ");
+  for (int stage = 0; stage < 3; stage++) {
+    const char *stride = stage > 0 ? "(stride=2, same)" : "";
+    add(out, "sum(conv3%s | relu conv3%s relu conv3) ", stride, stride);
+    if (blocks > 2) add(out, "%d*", blocks - 1);
+    if (blocks > 1) add(out, "sum(id | relu conv3 relu conv3) ");
+  }
+  add(out, "gap");
+}
+
 static void add_blocks(expansion *out, int count) {
   if (count > 1) add(out, "%d*", count);
   if (count > 0) add(out, "sum(id | relu conv3 relu conv3) ");
@@ -175,6 +210,24 @@ static const preset presets[] = {
      NTK_SCALE_ONE,
      {{0}},
      expand_myrtle10},
+    {"myrtle<n>-ck",
+     "Compositional kernel Myrtle5, 7 or 10 of Shankar et al. (arXiv:2003.02237): the Gaussian-process kernel with a "
+     "last "
+     "normalised ReLU; with --unit-diagonal as published; scale 1.",
+     NTK_SCALE_ONE,
+     {{5, 10, "n is 5, 7 or 10"}},
+     expand_myrtle_ck},
+    {"myrtle<n>-gaussian",
+     "The same with normalised exponentials in place of ReLUs (arXiv:2003.02237); scale 1.",
+     NTK_SCALE_ONE,
+     {{5, 10, "n is 5, 7 or 10"}},
+     expand_myrtle_gaussian},
+    {"wide-resnet-<n>",
+     "Wide ResNet (arXiv:1605.07146) without normalisation, as in the examples of neural-tangents, n = 6 m + 4; scale "
+     "1.",
+     NTK_SCALE_ONE,
+     {{10, 6004, "n counts the layers with weights and is 6 m + 4, m blocks a stage"}},
+     expand_wide_resnet},
     {"resnet-<n>",
      "Pre-activation ResNet-n for CIFAR (arXiv:1603.05027) without normalisation, n = 6 m + 2; scale 1.",
      NTK_SCALE_ONE,
@@ -192,7 +245,7 @@ static bool is_word(const char *text, size_t length) {
 
 /* Whether a word that is no layer should be taken for a preset's name, so that the message speaks of presets. */
 static bool looks_like_preset(const char *word, size_t length) {
-  static const char *const stems[] = {"cntk", "cnngp", "uci", "myrtle", "resnet"};
+  static const char *const stems[] = {"cntk", "cnngp", "uci", "myrtle", "resnet", "wide"};
   if (!ntk_is_letter(*word)) return false;
   if (memchr(word, '-', length)) return true;
   for (size_t i = 0; i < sizeof stems / sizeof *stems; i++)
@@ -266,6 +319,15 @@ static ntk_status check_numbers(const preset *chosen, const char *quote, const i
     return ntk_fail(NTK_ERROR_NETWORK,
                     "layer 1, column %zu: preset '%s' (%s) fixes %d layers, but at most L = %d can be fixed",
                     column + 1, quote, chosen->pattern, numbers[1], numbers[0]);
+  const bool myrtle_family = chosen->expand == expand_myrtle_ck || chosen->expand == expand_myrtle_gaussian;
+  if (myrtle_family && numbers[0] != 5 && numbers[0] != 7 && numbers[0] != 10)
+    return ntk_fail(NTK_ERROR_NETWORK, "layer 1, column %zu: preset '%s' (%s) does not exist: n is 5, 7 or 10",
+                    column + 1, quote, chosen->pattern);
+  if (chosen->expand == expand_wide_resnet && numbers[0] % 6 != 4)
+    return ntk_fail(NTK_ERROR_NETWORK,
+                    "layer 1, column %zu: preset '%s' (%s) does not exist: n is 6 m + 4, the nearest are "
+                    "wide-resnet-%d and wide-resnet-%d",
+                    column + 1, quote, chosen->pattern, (numbers[0] - 4) / 6 * 6 + 4, (numbers[0] - 4) / 6 * 6 + 10);
   if (chosen->expand == expand_resnet && numbers[0] % 6 != 2)
     return ntk_fail(NTK_ERROR_NETWORK,
                     "layer 1, column %zu: preset '%s' (%s) does not exist: n is 6 m + 2, the nearest are resnet-%d and "

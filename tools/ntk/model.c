@@ -22,7 +22,8 @@ const cli_option cli_model_options[] = {
     {"net", "NET", CLI_TEXT, offsetof(cli_model, net), 0, 0, true,
      "the network's text or the name of a preset (`ntk net --presets`)"},
     {"kernel", "ntk|nngp|both", CLI_CHOICE, offsetof(cli_model, kernel), 0, 0, false,
-     "ntk (default; nngp for the presets cnngp-...), the Gaussian-process kernel nngp, or both from one pass"},
+     "ntk (default; nngp for the presets cnngp-..., ...-ck and ...-gaussian), the Gaussian-process kernel nngp, or "
+     "both from one pass"},
     {"precision", "f32|f64", CLI_CHOICE, offsetof(cli_model, precision), 0, 0, false,
      "f32 (default): within 1e-6 of the exact value; f64: float64 throughout"},
     {"depths", "D,D,..", CLI_LIST, offsetof(cli_model, depths), 1, 100000, false,
@@ -68,7 +69,10 @@ void cli_compute_close(ntk_context *context) {
 static int kernels(const cli_model *model, const ntk_network *network) {
   const char *preset = ntk_network_preset(network);
   if (model->kernel >= 0) return model->kernel + 1;
-  return preset && strncmp(preset, "cnngp-", 6) == 0 ? NTK_KERNEL_NNGP : NTK_KERNEL_NTK;
+  const char *dash = preset ? strrchr(preset, '-') : NULL;
+  const bool nngp = preset && (strncmp(preset, "cnngp-", 6) == 0 || strcmp(dash ? dash : "", "-ck") == 0 ||
+                               strcmp(dash ? dash : "", "-gaussian") == 0);
+  return nngp ? NTK_KERNEL_NNGP : NTK_KERNEL_NTK;
 }
 
 int cli_model_plan_network(const cli_model *model, const ntk_network *network, ntk_shape shape, ntk_plan **out) {
