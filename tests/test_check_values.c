@@ -134,7 +134,13 @@ Test(check_values, generic_normalisation) {
     double values[4]; /* NNGP flatten, NNGP gap, NTK flatten, NTK gap */
   } rows[] = {{"2*(conv3 relu)", {0.1960651119, 0.1762901972, 0.2991369454, 0.2592061248}},
               {"3*(conv3(circular) relu)", {0.3153360891, 0.3119624705, 0.5836009211, 0.5750486899}},
-              {"2*(conv5 relu)", {0.1490743320, 0.1258274775, 0.2248351506, 0.1749324388}}};
+              {"2*(conv5 relu)", {0.1490743320, 0.1258274775, 0.2248351506, 0.1749324388}},
+              {"conv3 relu conv3(stride=2) relu conv3 relu", {0.1735478450, 0.1385988608, 0.3207915015, 0.2212499482}},
+              {"2*(conv3 relu) 2*(avgpool2 conv3 relu)", {0.0551763996, 0.0357014217, 0.1606068314, 0.0796377631}},
+              {"conv3 sum(id | relu conv3 relu conv3) relu conv3 relu",
+               {0.4007643598, 0.3469627635, 0.7292604823, 0.5833996771}},
+              {"conv3 relu sum(conv1(stride=2) | conv3(stride=2) relu conv3) relu conv3 relu",
+               {0.3354339988, 0.2657026334, 0.6623204648, 0.4459743763}}};
   for (size_t n = 0; n < sizeof rows / sizeof *rows; n++)
     for (int k = 0; k < 4; k++) {
       char text[128];
