@@ -124,7 +124,7 @@ static void enter_slot(tile_state *t, int l, int to) {
   const ntk_program_layer *layer = &p->layers[l];
   slot_row at = slot_at(t, layer->from, t->first_row);
   const vec gain = vec_set((real)layer->gain);
-  for (int r = t->first_row; r < t->first_row + t->rows; r++, slot_step(&at, t->g.row)) {
+  for (int r = t->first_row; r < t->first_row + t->rows; r++, slot_step(&at, 1)) {
     vec s[MAX_NV], tt[MAX_NV];
     for (int k = 0; k < t->g.nv; k++) {
       s[k] = vec_load(at.s + k * LANES);

@@ -199,7 +199,7 @@ static size_t round16(size_t n) { return (n + 15) / 16 * 16; }
 static scratch_plan plan_scratch(const ntk_program *p, const layout *g) {
   scratch_plan s;
   s.h = round16((size_t)(p->height + 3) * g->row) + 64; /* +64: keeps the buffers off one another's cache sets */
-  s.line = (size_t)2 * HALO + g->row;
+  s.line = (size_t)2 * HALO + 3 * (size_t)g->row;
   s.weights = round16((size_t)p->pool_count * g->row);
   s.accumulators = round16((size_t)p->tap_count * p->pool_count * 2 * g->row);
   s.rotated = pixel_reals(p, g) + norm_reals(p, g) + hash_reals(p, g);
@@ -241,7 +241,7 @@ static real *lay_out(tile_state *t, const scratch_plan *sizes, real *at) {
     t->h_v[k] = at, at += sizes->h;
   }
   memset(at, 0, sizes->line * sizeof(real));
-  t->line = at + HALO, at += sizes->line;
+  t->zeros = at, t->nobody = at + t->g.row, t->line = at + 2 * t->g.row + HALO, at += sizes->line;
   t->col_weights = at, at += sizes->weights;
   memset(t->col_weights, 0, sizes->weights * sizeof(real)); /* lanes beyond the width */
   t->accumulators = at;

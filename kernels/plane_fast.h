@@ -19,25 +19,33 @@ static int layer_kind(const ntk_program *p, const layout *g, int l) {
   return sign ? FIRST : MIDDLE;
 }
 
-/* Sum of the three h rows around `h`; SKIP: or that row alone, when row is 0. */
-INLINE vec row_box(const int KIND, const real *h, int row) {
-  if (KIND_SKIPS(KIND) && row == 0) return vec_load(h);
-  return vec_load(h) + vec_load(h - row) + vec_load(h + row);
-}
-
 /* Sum of the three h rows around `h`. */
 INLINE vec sum3(const real *h, int row) { return vec_load(h) + vec_load(h - row) + vec_load(h + row); }
 
-/* S (DEFICIT: V), D, m and q of a row, from its h rows, and from the row `add` of a slot unless that is NULL. */
+/* What SKIP kinds read and write beside the h rows, for every row without a branch: rows of zeros where there is
+ * nothing to add or no row above and below to be summed, a row for nobody where nothing is to be saved. */
+typedef struct side_rows {
+  slot_row add, save;
+  vec scale;
+  const real *zeros; /* stands for the rows above and below, or NULL */
+} side_rows;
+
+INLINE vec row_box(const int KIND, const real *h, int row, const side_rows *side, int k) {
+  if (!KIND_SKIPS(KIND)) return sum3(h + k * LANES, row);
+  const real *above = side->zeros ? side->zeros : h - row, *below = side->zeros ? side->zeros : h + row;
+  return vec_load(h + k * LANES) + vec_load(above + k * LANES) + vec_load(below + k * LANES);
+}
+
+/* S (DEFICIT: V), D, m and q of a row, from its h rows and those beside. */
 INLINE void row_deficit(const int NV, const int KIND, const int DEFICIT, const real *h, const real *h_v, const real *x,
-                        const real *z, int step, const real *add, vec scale, vec *s, vec *d, vec *m, vec *q) {
+                        const real *z, const side_rows *side, vec *s, vec *d, vec *m, vec *q) {
   const int row = NV * LANES;
   const vec snap = vec_set((real)NTK_DUAL_SNAP), gap = vec_set((real)NTK_DUAL_GAP);
   UNROLL for (int k = 0; k < NV; k++) {
     vec n_x = vec_load(x + k * LANES), n_z = vec_load(z + k * LANES), box;
     mask apart;
-    box = row_box(KIND, h + k * LANES, step);
-    if (KIND_SKIPS(KIND) && add) box = vec_fma(scale, vec_load(add + k * LANES), box);
+    box = row_box(KIND, h, row, side, k);
+    if (KIND_SKIPS(KIND)) box = vec_fma(side->scale, vec_load(side->add.s + k * LANES), box);
     if (DEFICIT && !KIND_SIGNED(KIND)) {
       vec w = vec_fms(n_x, n_z, sum3(h_v + k * LANES, row));
       s[k] = n_x * n_z;
@@ -82,15 +90,25 @@ INLINE void row_activate(const int NV, const int NTK, const int DEFICIT, const i
   }
 }
 
-/* The sums of T of a row and of the row `add` of a slot; the states before the activation into the row `save`. */
-INLINE void row_tangents(const int NV, const int NTK, const int KIND, const real *h_t, int step, const slot_row *add,
-                         vec scale, const slot_row *save, const vec *s, vec *sum) {
+/* The sums of T of a row; the state before the activation into a slot. */
+INLINE void row_tangents(const int NV, const int NTK, const int KIND, const real *h_t, const side_rows *side,
+                         const vec *s, vec *sum) {
   UNROLL for (int k = 0; k < NV; k++) {
-    if (NTK) sum[k] = row_box(KIND, h_t + k * LANES, step);
-    if (NTK && KIND_SKIPS(KIND) && add->t) sum[k] = vec_fma(scale, vec_load(add->t + k * LANES), sum[k]);
-    if (KIND_SKIPS(KIND) && save->s) vec_store(save->s + k * LANES, s[k]);
-    if (NTK && KIND_SKIPS(KIND) && save->s) vec_store(save->t + k * LANES, sum[k]);
+    if (NTK) sum[k] = row_box(KIND, h_t, NV * LANES, side, k);
+    if (!KIND_SKIPS(KIND)) continue;
+    if (NTK) sum[k] = vec_fma(side->scale, vec_load(side->add.t + k * LANES), sum[k]);
+    vec_store(side->save.s + k * LANES, s[k]);
+    if (NTK) vec_store(side->save.t + k * LANES, sum[k]);
   }
+}
+
+INLINE side_rows rows_beside(const tile_state *t, const ntk_program_layer *layer) {
+  side_rows side = {.scale = vec_zero(), .zeros = layer->rows == 1 ? t->zeros : NULL};
+  const slot_row zeros = {t->zeros, t->zeros, 0}, nobody = {t->nobody, t->nobody, 0};
+  side.add = layer->add ? slot_at(t, layer->add, t->first_row) : zeros;
+  side.save = layer->save ? slot_at(t, layer->save, t->first_row) : nobody;
+  if (layer->add) side.scale = vec_set((real)layer->add_scale);
+  return side;
 }
 
 /* The sweep is software-pipelined by one row, so that the square roots of row r + 1 run beside the polynomials of row
@@ -99,7 +117,6 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
                        int l, int from, int to) {
   const ntk_program_layer *layer = &t->program->layers[l];
   const int row = NV * LANES, height = t->program->height, last = t->first_row + t->rows - 1;
-  const int reach = KIND_SKIPS(KIND) && layer->rows == 1 ? 0 : row;
   const int partner = ntk_axis_partner(t->first_row, height, t->a);
   const real *x = t->x_norms + ((size_t)layer->table * height + 2 * t->first_row) * row;
   const real *z = t->z_norms + ((size_t)layer->table * height + 2 * partner) * row;
@@ -109,16 +126,14 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
   const mask up = t->up, down = t->down;
   const int one_pool = t->program->pool_count == 1; /* its sums stay in registers */
   const int risk = KIND == FIRST ? 0 : KIND == LAST ? 1 : KIND_SKIPS(KIND) ? judged_at(t->program, layer) : -1;
-  const vec scale = KIND_SKIPS(KIND) ? vec_set((real)layer->add_scale) : vec_zero();
   size_t at = (size_t)row_position(t, t->first_row) * row;
   vec s[MAX_FAST], d[MAX_FAST], m[MAX_FAST], q[MAX_FAST], v[MAX_FAST], pool_s[MAX_FAST], pool_t[MAX_FAST];
-  slot_row add = {NULL, NULL}, save = add, result = add;
-  if (KIND_SKIPS(KIND)) {
-    add = slot_at(t, layer->add, t->first_row), save = slot_at(t, layer->save, t->first_row);
-    if (KIND_KEEPS(KIND)) result = slot_at(t, layer->result, t->first_row);
-  }
+  side_rows side;
+  slot_row result;
+  if (KIND_SKIPS(KIND)) side = rows_beside(t, layer);
+  if (KIND_KEEPS(KIND)) result = slot_at(t, layer->result, t->first_row);
   if (KIND == LAST) UNROLL for (int k = 0; k < NV; k++) pool_s[k] = pool_t[k] = vec_zero();
-  row_deficit(NV, KIND, DEFICIT, h_s + at, h_v + at, x, z, reach, add.s, scale, s, d, m, q);
+  row_deficit(NV, KIND, DEFICIT, h_s + at, h_v + at, x, z, &side, s, d, m, q);
   for (int r = t->first_row; r <= last; r++) {
     vec s_next[MAX_FAST], d_next[MAX_FAST], m_next[MAX_FAST], q_next[MAX_FAST], tt[MAX_FAST], sum[MAX_FAST];
     if (KIND != MIDDLE && NTK && risk >= 0) UNROLL for (int k = 0; k < NV; k++) {
@@ -134,10 +149,9 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
     x += step ? 2 * row : 0;
     z += step ? 2 * row : 0;
     z -= cross && step ? (size_t)height * 2 * row : 0;
-    row_tangents(NV, NTK, KIND, h_t + at, reach, &add, scale, &save, s, sum);
-    if (KIND_SKIPS(KIND)) slot_step(&add, step ? row : 0), slot_step(&save, row);
-    row_deficit(NV, KIND, DEFICIT, h_s + at_next, h_v + at_next, x, z, reach, add.s, scale, s_next, d_next, m_next,
-                q_next);
+    row_tangents(NV, NTK, KIND, h_t + at, &side, s, sum);
+    if (KIND_SKIPS(KIND)) slot_step(&side.add, step), slot_step(&side.save, 1);
+    row_deficit(NV, KIND, DEFICIT, h_s + at_next, h_v + at_next, x, z, &side, s_next, d_next, m_next, q_next);
     row_activate(NV, NTK, DEFICIT, KIND, sum, s, d, m, q, v, tt);
     if (KIND == LAST && one_pool) {
       const vec weight = pool_row_weight(t, t->program->pools, r);
@@ -148,7 +162,7 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
     } else if (KIND_KEEPS(KIND)) {
       UNROLL for (int k = 0; k < NV; k++) vec_store(result.s + k * LANES, s[k]);
       if (NTK) UNROLL for (int k = 0; k < NV; k++) vec_store(result.t + k * LANES, tt[k]);
-      slot_step(&result, row);
+      slot_step(&result, 1);
     } else {
       row_sum3(NV, ALIGNED, t, up, down, DEFICIT ? d : s, t->h_s[to] + at);
       if (NTK) row_sum3(NV, ALIGNED, t, up, down, tt, t->h_t[to] + at);

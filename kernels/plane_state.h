@@ -8,7 +8,8 @@ enum { MAX_NV = NTK_MAX_SIDE / (LANES > 2 ? 2 : LANES), HALO = NTK_MAX_SIDE };
 
 /* Row of a state in a slot. */
 typedef struct slot_row {
-  real *s, *t; /* NULL: none */
+  real *s, *t;
+  int step; /* reals to the next row */
 } slot_row;
 
 /* Everything that stays the same within one tile. */
@@ -29,6 +30,7 @@ typedef struct tile_state {
   int deficit;                     /* the state is (D, T, V) after the first ReLU */
   int copies;                      /* x and z are the same image */
   real *h_s[2], *h_t[2], *h_v[2];  /* row sums, (height + 3) rows, ping and pong */
+  real *zeros, *nobody;            /* rows for the SKIP kinds (plane_fast.h) */
   real *line;                      /* one row with halos, natural order */
   real *col_weights;               /* [pool][row] */
   real *accumulators;              /* pool_sums */
@@ -52,17 +54,11 @@ INLINE int layer_chains(const ntk_program *p, int l) { return l + 1 < p->layer_c
 INLINE size_t slot_plane(const ntk_program *p, const layout *g) { return (size_t)p->height * g->row + 48; }
 
 INLINE slot_row slot_at(const tile_state *t, int slot, int r) {
-  slot_row at = {NULL, NULL};
-  if (slot > 0) {
-    at.s = t->slots[slot] + (size_t)r * t->g.row;
-    at.t = at.s + slot_plane(t->program, &t->g);
-  }
-  return at;
+  real *const s = t->slots[slot] + (size_t)r * t->g.row;
+  return (slot_row){s, s + slot_plane(t->program, &t->g), t->g.row};
 }
 
-INLINE void slot_step(slot_row *at, int reals) {
-  if (at->s) at->s += reals, at->t += reals;
-}
+INLINE void slot_step(slot_row *at, int rows) { at->s += rows * at->step, at->t += rows * at->step; }
 
 /* ---- horizontal sums ---- */
 
