@@ -13,6 +13,11 @@ const char *const bench_method_names[] = {"plane", "classical", "classical-separ
 static const int depths[] = {3, 6, 11, 21}; /* convolutions and the final dense layer, as published tables count */
 static const char *const readouts[] = {"flatten", "lap(4)", "gap"};
 static const ntk_kernel kernels[] = {NTK_KERNEL_NTK, NTK_KERNEL_NNGP};
+/* Networks in stages: instead of a readout their preset, which stands for all layers. */
+static const struct {
+  const char *preset;
+  int depth;
+} presets[] = {{"myrtle10", 10}, {"resnet-20", 20}};
 static const char *const keys[] = {"depth", "readout", "kernel", "threads", "method"};
 
 enum { QUICK_DEPTHS = 1, CLASSICAL_DEPTH = 21, QUICK_CLASSICAL_DEPTH = 3 };
@@ -108,7 +113,12 @@ static int plan_network(bench_case *c, ntk_precision precision, ntk_plan **out) 
   ntk_network *network = NULL;
   ntk_plan_options options = {.kernels = c->kernel, .precision = precision};
   ntk_shape shape = {BENCH_CHANNELS, BENCH_SIDE, BENCH_SIDE};
-  snprintf(text, sizeof text, "%d*(conv3 relu) %s", c->depth - 1, c->readout);
+  bool preset = false;
+  for (size_t k = 0; k < sizeof presets / sizeof *presets; k++) preset |= strcmp(c->readout, presets[k].preset) == 0;
+  if (preset)
+    snprintf(text, sizeof text, "%s", c->readout);
+  else
+    snprintf(text, sizeof text, "%d*(conv3 relu) %s", c->depth - 1, c->readout);
   ntk_status status = ntk_network_parse(text, &network);
   if (status == NTK_OK) status = ntk_plan_create(network, shape, &options, out);
   ntk_network_free(network);
@@ -139,6 +149,14 @@ int bench_cases_make(const bench_world *world, bench_case *cases) {
                                    .readout = readouts[r],
                                    .kernel = kernels[k],
                                    .threads = all ? world->threads : 1});
+  for (size_t p = 0; p < sizeof presets / sizeof *presets; p++)
+    for (size_t k = 0; k < sizeof kernels / sizeof *kernels; k++)
+      count = add(world, cases, count,
+                  (bench_case){.method = BENCH_PLANE,
+                               .depth = presets[p].depth,
+                               .readout = presets[p].preset,
+                               .kernel = kernels[k],
+                               .threads = 1});
   for (int m = BENCH_CLASSICAL; m <= BENCH_CLASSICAL_SCALAR; m++)
     count = add(world, cases, count,
                 (bench_case){.method = (bench_method)m,
