@@ -76,11 +76,18 @@ static ntk_window place_window(arena *a, const ntk_window *w) {
 
 static bool single(const ntk_window *w) { return w->size == 1 && !w->circular && !w->weights; }
 
+static bool disjoint(const ntk_window *w) { return w->size <= w->stride && !w->circular; }
+
+static ntk_cuda_exit_kind kind_of(const ntk_exit *e) {
+  if (single(&e->rows) && single(&e->cols)) return NTK_EXIT_DIRECT;
+  return disjoint(&e->rows) && disjoint(&e->cols) ? NTK_EXIT_DISJOINT : NTK_EXIT_ANY;
+}
+
 static void fill_exit(const layout *l, arena *a, const ntk_program *p, const ntk_exit *from, size_t *scratch,
                       ntk_cuda_exit *out) {
   const ntk_program *target = &l->plan->program.stages[l->plan->program.buffers[from->buffer].stage];
   *out =
-      (ntk_cuda_exit){.kind = single(&from->rows) && single(&from->cols) ? NTK_EXIT_DIRECT : NTK_EXIT_ANY,
+      (ntk_cuda_exit){.kind = kind_of(from),
                       .slot = from->slot,
                       .demand = from->demand,
                       .rows = place_window(a, &from->rows),
@@ -96,6 +103,11 @@ static void fill_exit(const layout *l, arena *a, const ntk_program *p, const ntk
                                               (size_t)target->height * (size_t)target->width * sizeof *target->tile_at),
                       .buffer = l->buffers[from->buffer]};
   if (out->kind == NTK_EXIT_DIRECT) return;
+  if (out->kind == NTK_EXIT_DISJOINT) {
+    const size_t parts = (2 * (size_t)from->rows.size - 1) * (2 * (size_t)from->cols.size - 1);
+    out->state = take_section(scratch, parts * (size_t)target->tile_count * state_reals(target));
+    return;
+  }
   const size_t states = p->want_ntk ? 2 : 1, outputs = (size_t)from->rows.outputs, width = (size_t)p->width;
   out->state = take_section(scratch, (size_t)p->tile_count * state_reals(p));
   out->middle = take_section(scratch, outputs * outputs * width * width * states);

@@ -42,6 +42,80 @@ INLINE void scatter(const ntk_cuda_stage &p, const strip &u, const ntk_cuda_exit
   }
 }
 
+/* ---- windows that share no entry ---- */
+
+/* Inputs x of an axis, first .. first + count - 1, whose partners are x + d, that output I reads where output I + D
+ * reads the partners. */
+struct window_run {
+  int first, count;
+};
+
+INLINE window_run find_run(const ntk_window &w, int I, int D, int d) {
+  const int from = w.stride * I - w.before, other = w.stride * (I + D) - w.before - d;
+  int first = from > other ? from : other, end = (from < other ? from : other) + w.size;
+  if (first < 0) first = 0;
+  if (first < -d) first = -d;
+  if (end > w.inputs) end = w.inputs;
+  if (end > w.inputs - d) end = w.inputs - d;
+  return {first, I + D >= 0 && I + D < w.outputs && end > first ? end - first : 0};
+}
+
+/* Output offsets D with |d - stride D| < size, from the least one on: at most two as size <= stride. */
+INLINE int first_offset(const ntk_window &w, int d) {
+  const int least = d - (w.size - 1); /* rounded up: */
+  return least >= 0 ? (least + w.stride - 1) / w.stride : -(-least / w.stride);
+}
+
+/* Which of the 2 size - 1 parts of an output at offset D comes from input offset d. */
+INLINE int part_of(const ntk_window &w, int D, int d) { return d - w.stride * D + w.size - 1; }
+
+INLINE size_t part_reals(const ntk_cuda_exit &e, int states) {
+  return (size_t)e.target_tiles * states * e.rows.outputs * e.cols.outputs;
+}
+
+/* What a published tile gives to output (I, J) from its rows of offset d to output offset D, for all column offsets. */
+template <int NTK>
+INLINE void give_parts(const ntk_cuda_stage &p, const strip &u, const ntk_cuda_exit &e, const planes &m, real *parts,
+                       int I, int J, int d, int D) {
+  const window_run rows = find_run(e.rows, I, D, d);
+  const int end = u.tile.first_row + u.tile.row_count, states = NTK ? 2 : 1;
+  if (rows.count == 0 || rows.first < u.tile.first_row || rows.first >= end) return;
+  const int A = D < 0 ? D + e.rows.outputs : D, k = part_of(e.rows, D, d);
+  const size_t area = (size_t)e.rows.outputs * e.cols.outputs;
+  for (int wrap = 0; wrap < (u.tile.b > 0 ? 2 : 1); wrap++) {
+    const int f = u.tile.b - (wrap ? p.width : 0), least = first_offset(e.cols, f);
+    for (int F = least; F * e.cols.stride <= f + e.cols.size - 1; F++) {
+      const window_run cols = find_run(e.cols, J, F, f);
+      if (cols.count == 0) continue;
+      const int tile = e.target_tile_at[A * e.cols.outputs + (F < 0 ? F + e.cols.outputs : F)];
+      if (tile < 0) continue;
+      real s = 0, t = 0;
+      for (int r = 0; r < rows.count; r++) {
+        const int at = (rows.first - u.tile.first_row + r) * p.pitch + cols.first;
+        for (int c = 0; c < cols.count; c++) {
+          s += m.s[at + c];
+          if (NTK) t += m.t[at + c];
+        }
+      }
+      const size_t part = (size_t)k * (2 * e.cols.size - 1) + part_of(e.cols, F, f);
+      real *const to = parts + part * part_reals(e, states) + (size_t)tile * states * area +
+                       (size_t)I * e.cols.outputs + J;
+      to[0] = s;
+      if (NTK) to[area] = t;
+    }
+  }
+}
+
+template <int NTK>
+INLINE void give_all(const ntk_cuda_stage &p, const strip &u, const ntk_cuda_exit &e, const planes &m, real *parts) {
+  for (int k = (int)threadIdx.x; k < e.rows.outputs * e.cols.outputs; k += (int)blockDim.x)
+    for (int wrap = 0; wrap < (u.tile.a > 0 ? 2 : 1); wrap++) {
+      const int d = u.tile.a - (wrap ? p.height : 0), least = first_offset(e.rows, d);
+      for (int D = least; D * e.rows.stride <= d + e.rows.size - 1; D++)
+        give_parts<NTK>(p, u, e, m, parts, k / e.cols.outputs, k % e.cols.outputs, d, D);
+    }
+}
+
 /* A tile through an exit. */
 template <int ROWS, int NTK>
 INLINE void leave(const ntk_cuda_stage &p, const ntk_cuda_stage_pairs &q, const strip &u, planes *m, real *slots,
@@ -57,14 +131,58 @@ INLINE void leave(const ntk_cuda_stage &p, const ntk_cuda_stage_pairs &q, const 
     scatter<ROWS, NTK>(p, u, e, section_of(q, e.buffer, u.pair), s, t);
     return;
   }
+  if (e.kind == NTK_EXIT_DISJOINT) {
+    publish<ROWS, NTK>(u, p.pitch, m, s, t);
+    give_all<NTK>(p, u, e, *m, section_of(q, e.state, u.pair));
+    return;
+  }
   const size_t area = (size_t)p.height * p.width;
   real *const tile = section_of(q, e.state, u.pair) + (size_t)u.index * (NTK ? 2 : 1) * area;
   store_slot<ROWS, NTK>({tile + (size_t)u.top * p.width + u.j, p.width, area}, u, s, t);
 }
 
-/* ---- sums of whole tiles ---- */
-
 enum { SUM_THREADS = 256 };
+
+/* Whether an exit has the entries of a stage's packed offset from row r on. */
+INLINE int exit_has(const ntk_cuda_stage &p, const ntk_cuda_exit &e, int index, int r) {
+  if (index < 0) return 0;
+  const ntk_tile tile = p.tiles[index];
+  return (tile.demands >> e.demand & 1) && r >= tile.first_row && r < tile.first_row + tile.row_count;
+}
+
+/* The sums of the parts that tiles gave. A thread each (tile, I, J), blockIdx.y: the pair. */
+__global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_parts)(ntk_cuda_stage p, ntk_cuda_exit e,
+                                                                   ntk_cuda_stage_pairs q) {
+  const int height = e.rows.outputs, width = e.cols.outputs, states = p.want_ntk ? 2 : 1;
+  const int area = height * width, index = (int)(blockIdx.x * SUM_THREADS + threadIdx.x);
+  const int J = index % width, I = index / width % height, at = index / area;
+  if (at >= e.target_tiles) return;
+  const ntk_tile tile = e.targets[at];
+  const int I2 = ntk_axis_partner(I, height, tile.a), J2 = ntk_axis_partner(J, width, tile.b);
+  const size_t place = (size_t)at * states * area + (size_t)(I * width + J), step = part_reals(e, states);
+  const real *const parts = section_of(q, e.state, (int)blockIdx.y);
+  real s = 0, t = 0;
+  for (int k = 0; k < 2 * e.rows.size - 1; k++) {
+    const int d = e.rows.stride * (I2 - I) + k - (e.rows.size - 1);
+    const window_run rows = find_run(e.rows, I, I2 - I, d);
+    if (rows.count == 0) continue;
+    for (int l = 0; l < 2 * e.cols.size - 1; l++) {
+      const int f = e.cols.stride * (J2 - J) + l - (e.cols.size - 1);
+      if (find_run(e.cols, J, J2 - J, f).count == 0) continue;
+      const int from = p.tile_at[(d < 0 ? d + p.height : d) * p.width + (f < 0 ? f + p.width : f)];
+      if (!exit_has(p, e, from, rows.first)) continue;
+      const real *const part = parts + (size_t)(k * (2 * e.cols.size - 1) + l) * step + place;
+      s += part[0];
+      if (states == 2) t += part[area];
+    }
+  }
+  const real weight = window_weight(e.rows, I, I2) * window_weight(e.cols, J, J2);
+  real *const to = section_of(q, e.buffer, (int)blockIdx.y) + place;
+  to[0] = weight * s;
+  if (states == 2) to[area] = weight * t;
+}
+
+/* ---- sums of whole tiles ---- */
 
 /* The sums over rows: middle[A][b][S, T][I][j]. A thread each (A, b, I, j), blockIdx.y: the pair. */
 __global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_rows)(ntk_cuda_stage p, ntk_cuda_exit e,
@@ -82,9 +200,7 @@ __global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_rows)(ntk_cuda_stage
       const int r = window_input(e.rows, I, c), partner = window_input(e.rows, I2, d);
       if (r < 0 || partner < 0) continue;
       const int index_of = p.tile_at[packed_offset(r, partner, p.height) * width + b];
-      if (index_of < 0) continue;
-      const ntk_tile tile = p.tiles[index_of];
-      if (!(tile.demands >> e.demand & 1) || r < tile.first_row || r >= tile.first_row + tile.row_count) continue;
+      if (!exit_has(p, e, index_of, r)) continue;
       const real *const at = from + (size_t)index_of * states * area + (size_t)r * width + j;
       s += at[0];
       if (states == 2) t += at[area];
@@ -132,6 +248,10 @@ static int launch_sums(const ntk_cuda_stage *p, const ntk_cuda_exit *e, const nt
   const size_t rows = (size_t)e->rows.outputs * e->rows.outputs * p->width * p->width;
   if (e->kind == NTK_EXIT_DIRECT || e->target_tiles == 0) return cudaSuccess;
   const dim3 first(sum_blocks(rows), (unsigned)q->count), second(sum_blocks(area * e->target_tiles), (unsigned)q->count);
+  if (e->kind == NTK_EXIT_DISJOINT) {
+    NTK_LAUNCH(NTK_NAME(sum_parts), second, SUM_THREADS, 0, stream, *p, *e, *q);
+    return cudaGetLastError();
+  }
   NTK_LAUNCH(NTK_NAME(sum_rows), first, SUM_THREADS, 0, stream, *p, *e, *q);
   NTK_LAUNCH(NTK_NAME(sum_columns), second, SUM_THREADS, 0, stream, *p, *e, *q);
   return cudaGetLastError();

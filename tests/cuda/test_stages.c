@@ -210,18 +210,25 @@ Test(cuda_stages, second_opinions) {
       {"2*(conv3 relu) avgpool2 2*(conv3 relu) gap", 3, 8, 8},
       {"conv3 sum(id | relu conv3) relu conv3(stride=2) relu gap", 3, 8, 8},
       {"conv1 relu conv3(stride=2) relu gap", 1, 12, 12}, /* all patches are proportional at the first activation */
+      {"conv3(stride=2) relu flatten", 3, 8, 8},
+      {"avgpool2 conv3 relu gap", 3, 8, 8},
   };
   for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) {
     const ntk_shape shape = {problems[k].channels, problems[k].height, problems[k].width};
     const size_t size = ntk_test_size(shape);
     double *x = ntk_test_inputs(750 + k, shape, 4);
     ntk_plan *plan = ntk_test_plan(problems[k].net, shape, NTK_KERNEL_NTK, NTK_F32);
-    int64_t different, alike;
-    free(run_job("cuda", plan, x, 2, x + 2 * size, 2, false, 2, &different));
-    cr_expect_eq(different, 0, "%s: %d pairs", problems[k].net, (int)different);
-    for (size_t i = 0; i < size; i++) x[size + i] = x[i] + 1e-5 * x[3 * size + i];
-    free(run_job("cuda", plan, x, 1, x + size, 1, false, 1, &alike));
-    cr_expect_eq(alike, 1, "%s", problems[k].net);
+    for (int device = 0; device < 2; device++) {
+      const char *const name = device ? "cuda" : "cpu";
+      int64_t different, alike;
+      double *pair = malloc(2 * size * sizeof *pair);
+      free(run_job(name, plan, x, 2, x + 2 * size, 2, false, 2, &different));
+      cr_expect_eq(different, 0, "%s, %s: %d pairs", problems[k].net, name, (int)different);
+      for (size_t i = 0; i < size; i++) pair[i] = x[i], pair[size + i] = x[i] + 1e-4 * x[3 * size + i];
+      free(run_job(name, plan, pair, 1, pair + size, 1, false, 1, &alike));
+      cr_expect_eq(alike, 1, "%s, %s", problems[k].net, name);
+      free(pair);
+    }
     ntk_plan_free(plan);
     free(x);
   }
