@@ -77,6 +77,7 @@ INLINE size_t part_reals(const ntk_cuda_exit &e, int states) {
 template <int NTK>
 INLINE void give_parts(const ntk_cuda_stage &p, const strip &u, const ntk_cuda_exit &e, const planes &m, real *parts,
                        int I, int J, int d, int D) {
+  const real *const plane = shared_memory() + m.now;
   const window_run rows = find_run(e.rows, I, D, d);
   const int end = u.tile.first_row + u.tile.row_count, states = NTK ? 2 : 1;
   if (rows.count == 0 || rows.first < u.tile.first_row || rows.first >= end) return;
@@ -93,8 +94,8 @@ INLINE void give_parts(const ntk_cuda_stage &p, const strip &u, const ntk_cuda_e
       for (int r = 0; r < rows.count; r++) {
         const int at = (rows.first - u.tile.first_row + r) * p.pitch + cols.first;
         for (int c = 0; c < cols.count; c++) {
-          s += m.s[at + c];
-          if (NTK) t += m.t[at + c];
+          s += plane[at + c];
+          if (NTK) t += plane[m.size + at + c];
         }
       }
       const size_t part = (size_t)k * (2 * e.cols.size - 1) + part_of(e.cols, F, f);
@@ -116,29 +117,30 @@ INLINE void give_all(const ntk_cuda_stage &p, const strip &u, const ntk_cuda_exi
     }
 }
 
-/* A tile through an exit. */
+/* A tile through an exit. Returns where the planes are afterwards. */
 template <int ROWS, int NTK>
-INLINE void leave(const ntk_cuda_stage &p, const ntk_cuda_stage_pairs &q, const strip &u, planes *m, real *slots,
-                  double scale, const ntk_cuda_exit &e) {
+OUT_OF_LINE planes leave(const ntk_cuda_stage &p, const ntk_cuda_stage_pairs &q, strip u, planes m, double scale,
+                         const ntk_cuda_exit &e) {
   real s[ROWS], t[ROWS];
-  load_slot<ROWS, NTK>(find_slot<ROWS, NTK>(p, q, u, slots, e.slot), u, s, t);
-  filter<ROWS, NTK>(p, u, m, e.filter_rows, e.filter_cols, e.circular, s, t);
+  load_slot<ROWS, NTK>(find_slot<ROWS, NTK>(p, q, u, m, e.slot), u, s, t);
+  filter<ROWS, NTK>(p, u, &m, e.filter_rows, e.filter_cols, e.circular, s, t);
   UNROLL for (int k = 0; k < ROWS; k++) {
     s[k] += inside(u, k) ? (real)(e.bias * scale) : 0;
     if (NTK && e.trained) t[k] += s[k];
   }
   if (e.kind == NTK_EXIT_DIRECT) {
     scatter<ROWS, NTK>(p, u, e, section_of(q, e.buffer, u.pair), s, t);
-    return;
+    return m;
   }
   if (e.kind == NTK_EXIT_DISJOINT) {
-    publish<ROWS, NTK>(u, p.pitch, m, s, t);
-    give_all<NTK>(p, u, e, *m, section_of(q, e.state, u.pair));
-    return;
+    publish<ROWS, NTK>(u, p.pitch, &m, s, t);
+    give_all<NTK>(p, u, e, m, section_of(q, e.state, u.pair));
+    return m;
   }
   const size_t area = (size_t)p.height * p.width;
   real *const tile = section_of(q, e.state, u.pair) + (size_t)u.index * (NTK ? 2 : 1) * area;
   store_slot<ROWS, NTK>({tile + (size_t)u.top * p.width + u.j, p.width, area}, u, s, t);
+  return m;
 }
 
 enum { SUM_THREADS = 256 };
@@ -151,8 +153,8 @@ INLINE int exit_has(const ntk_cuda_stage &p, const ntk_cuda_exit &e, int index, 
 }
 
 /* The sums of the parts that tiles gave. A thread each (tile, I, J), blockIdx.y: the pair. */
-__global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_parts)(ntk_cuda_stage p, ntk_cuda_exit e,
-                                                                   ntk_cuda_stage_pairs q) {
+__global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_parts)(NTK_PARAMETER ntk_cuda_stage p, NTK_PARAMETER ntk_cuda_exit e,
+                                                                   NTK_PARAMETER ntk_cuda_stage_pairs q) {
   const int height = e.rows.outputs, width = e.cols.outputs, states = p.want_ntk ? 2 : 1;
   const int area = height * width, index = (int)(blockIdx.x * SUM_THREADS + threadIdx.x);
   const int J = index % width, I = index / width % height, at = index / area;
@@ -185,8 +187,8 @@ __global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_parts)(ntk_cuda_stag
 /* ---- sums of whole tiles ---- */
 
 /* The sums over rows: middle[A][b][S, T][I][j]. A thread each (A, b, I, j), blockIdx.y: the pair. */
-__global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_rows)(ntk_cuda_stage p, ntk_cuda_exit e,
-                                                                  ntk_cuda_stage_pairs q) {
+__global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_rows)(NTK_PARAMETER ntk_cuda_stage p, NTK_PARAMETER ntk_cuda_exit e,
+                                                                  NTK_PARAMETER ntk_cuda_stage_pairs q) {
   const int height = e.rows.outputs, width = p.width, states = p.want_ntk ? 2 : 1;
   const size_t index = (size_t)blockIdx.x * SUM_THREADS + threadIdx.x, area = (size_t)p.height * width;
   const int j = (int)(index % width), I = (int)(index / width % height);
@@ -213,8 +215,8 @@ __global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_rows)(ntk_cuda_stage
 }
 
 /* The sums over columns into the target's buffer. A thread each (tile, I, J), blockIdx.y: the pair. */
-__global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_columns)(ntk_cuda_stage p, ntk_cuda_exit e,
-                                                                     ntk_cuda_stage_pairs q) {
+__global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_columns)(NTK_PARAMETER ntk_cuda_stage p, NTK_PARAMETER ntk_cuda_exit e,
+                                                                     NTK_PARAMETER ntk_cuda_stage_pairs q) {
   const int height = e.rows.outputs, width = e.cols.outputs, states = p.want_ntk ? 2 : 1;
   const size_t index = (size_t)blockIdx.x * SUM_THREADS + threadIdx.x, area = (size_t)height * width;
   const int J = (int)(index % width), I = (int)(index / width % height), at = (int)(index / area);

@@ -32,60 +32,67 @@ INLINE strip make_strip(const ntk_cuda_stage &p, int pair, int index) {
   return u;
 }
 
-/* Two planes in shared memory, S and T, twice if a thread owns few rows: then one barrier a filter is enough. */
+/* Shared memory: planes of S and T, twice if a thread owns few rows (one barrier a filter is then enough), then slots.
+ * Offsets in reals: those of the planes that hold the published state, and of the other pair. */
 struct planes {
-  real *s, *t, *next_s, *next_t;
+  int now, other, size;
 };
+
+INLINE real *shared_memory() {
+  NTK_DYNAMIC_SHARED(real, shared);
+  return shared;
+}
 
 /* Puts a state where the other threads can read it. */
 template <int ROWS, int NTK>
-INLINE void publish(const strip &u, int pitch, planes *to, const real *s, const real *t) {
+INLINE void publish(const strip &u, int pitch, planes *m, const real *s, const real *t) {
   if (ROWS > 4) {
     __syncthreads(); /* the last reader is done */
   } else {
-    real *const old_s = to->s, *const old_t = to->t;
-    to->s = to->next_s, to->t = to->next_t, to->next_s = old_s, to->next_t = old_t;
+    const int now = m->now;
+    m->now = m->other, m->other = now;
   }
+  real *const to = shared_memory() + m->now + u.at;
   if (u.inside) UNROLL for (int k = 0; k < ROWS; k++) {
-    to->s[u.at + k * pitch] = s[k];
-    if (NTK) to->t[u.at + k * pitch] = t[k];
+    to[k * pitch] = s[k];
+    if (NTK) to[m->size + k * pitch] = t[k];
   }
   __syncthreads();
 }
 
-/* Sums of a published plane over a zero-padded filter of 3 or 1 rows and columns. v: the strip's own entries. */
+/* Sums of a published plane over a zero-padded 3x3 filter. v: the strip's own entries. */
 template <int ROWS>
-INLINE void sum3(const strip &u, const real *plane, int pitch, int tall, int wide, real *v) {
+INLINE void sum3(const strip &u, const real *plane, int pitch, real *v) {
   const real left = (real)u.left, right = (real)u.right;
   const real *const own = plane + u.at, *const beside_l = own - u.left, *const beside_r = own + u.right;
+  /* beyond the tile's edges the strip reads itself, and what it reads does not count */
+  const int above = u.joined & 1 ? -pitch : 0, below = (u.joined >> ROWS & 1 ? ROWS : ROWS - 1) * pitch;
   real h[ROWS + 2];
   UNROLL for (int k = -1; k <= ROWS; k++) {
-    /* beyond the tile's edges the strip reads itself, times 0 */
-    const int row = k < 0 ? (u.joined & 1 ? -pitch : 0)
-                    : k == ROWS ? (u.joined >> ROWS & 1 ? ROWS : ROWS - 1) * pitch
-                                : k * pitch;
-    if (!tall && (k < 0 || k == ROWS)) continue;
+    const int row = k < 0 ? above : k == ROWS ? below : k * pitch;
     h[k + 1] = k < 0 || k == ROWS ? own[row] : v[k];
-    if (wide) h[k + 1] = fma(left, beside_l[row], fma(right, beside_r[row], h[k + 1]));
+    h[k + 1] = fma(left, beside_l[row], fma(right, beside_r[row], h[k + 1]));
   }
-  UNROLL for (int k = 0; k < ROWS; k++) {
-    v[k] = h[k + 1];
-    if (!tall) continue;
-    v[k] += (u.joined >> k & 1 ? h[k] : 0) + (u.joined >> (k + 1) & 1 ? h[k + 2] : 0);
-  }
-}
-
-OUT_OF_LINE real any_sum(const real *state, int at, int i, int n, int step, int a, int w, int circular) {
-  return filter_sum(state, at, i, n, step, a, w, circular);
-}
-
-/* Sums along one axis, any odd filter. */
-template <int ROWS>
-INLINE void sum_axis(const ntk_cuda_stage &p, const strip &u, const real *plane, int down, int w, int circular,
-                     real *v) {
-  const int n = down ? p.height : p.width, step = down ? p.pitch : 1, a = down ? u.tile.a : u.tile.b;
   UNROLL for (int k = 0; k < ROWS; k++)
-    if (inside(u, k)) v[k] = any_sum(plane, u.at + k * p.pitch, down ? u.top + k : u.j, n, step, a, w, circular);
+    v[k] = h[k + 1] + ((u.joined >> k & 1 ? h[k] : 0) + (u.joined >> (k + 1) & 1 ? h[k + 2] : 0));
+}
+
+/* A published plane through any odd filter, in place, along one axis after the other. */
+template <int ROWS>
+OUT_OF_LINE void sum_any(strip u, int plane, int height, int width, int pitch, int rows, int cols,
+                         int circular) {
+  real *const state = shared_memory() + plane;
+  real v[ROWS];
+  for (int down = 0; down < 2; down++) {
+    const int n = down ? height : width, step = down ? pitch : 1, a = down ? u.tile.a : u.tile.b;
+    const int w = (down ? rows : cols) / 2;
+    for (int k = 0; k < ROWS; k++)
+      v[k] = inside(u, k) ? filter_sum(state, u.at + k * pitch, down ? u.top + k : u.j, n, step, a, w, circular) : 0;
+    __syncthreads();
+    for (int k = 0; k < ROWS; k++)
+      if (inside(u, k)) state[u.at + k * pitch] = v[k];
+    __syncthreads();
+  }
 }
 
 /* S and T through a filter. */
@@ -93,18 +100,19 @@ template <int ROWS, int NTK>
 INLINE void filter(const ntk_cuda_stage &p, const strip &u, planes *m, int rows, int cols, int circular, real *s,
                    real *t) {
   if (rows == 1 && cols == 1) return;
-  if (rows <= 3 && cols <= 3 && !circular) {
-    publish<ROWS, NTK>(u, p.pitch, m, s, t);
+  publish<ROWS, NTK>(u, p.pitch, m, s, t);
+  const real *const plane = shared_memory() + m->now;
+  if (rows == 3 && cols == 3 && !circular) {
     if (!u.inside) return;
-    sum3<ROWS>(u, m->s, p.pitch, rows == 3, cols == 3, s);
-    if (NTK) sum3<ROWS>(u, m->t, p.pitch, rows == 3, cols == 3, t);
+    sum3<ROWS>(u, plane, p.pitch, s);
+    if (NTK) sum3<ROWS>(u, plane + m->size, p.pitch, t);
     return;
   }
-  for (int down = 0; down < 2; down++) {
-    publish<ROWS, NTK>(u, p.pitch, m, s, t);
-    const int w = (down ? rows : cols) / 2;
-    sum_axis<ROWS>(p, u, m->s, down, w, circular, s);
-    if (NTK) sum_axis<ROWS>(p, u, m->t, down, w, circular, t);
+  for (int k = 0; k < (NTK ? 2 : 1); k++)
+    sum_any<ROWS>(u, m->now + k * m->size, p.height, p.width, p.pitch, rows, cols, circular);
+  UNROLL for (int k = 0; k < ROWS; k++) {
+    s[k] = inside(u, k) ? plane[u.at + k * p.pitch] : 0;
+    if (NTK) t[k] = inside(u, k) ? plane[m->size + u.at + k * p.pitch] : 0;
   }
 }
 
@@ -122,13 +130,14 @@ INLINE real *section_of(const ntk_cuda_stage_pairs &q, const ntk_cuda_section &s
 }
 
 template <int ROWS, int NTK>
-INLINE slot_rows find_slot(const ntk_cuda_stage &p, const ntk_cuda_stage_pairs &q, const strip &u, real *shared,
+INLINE slot_rows find_slot(const ntk_cuda_stage &p, const ntk_cuda_stage_pairs &q, const strip &u, const planes &m,
                            int slot) {
   const ntk_cuda_slot place = p.slots[slot - 1];
   const size_t states = NTK ? 2 : 1, area = (size_t)p.height * p.width;
   if (place.shared >= 0) {
     const size_t state = (size_t)ROWS * blockDim.x;
-    return {shared + (size_t)place.shared * states * state + threadIdx.x, (int)blockDim.x, state};
+    real *const slots = shared_memory() + (ROWS > 4 ? 1 : 2) * states * m.size;
+    return {slots + (size_t)place.shared * states * state + threadIdx.x, (int)blockDim.x, state};
   }
   real *const tile = section_of(q, place.section, u.pair) + (size_t)u.index * states * area;
   return {tile + (size_t)u.top * p.width + u.j, p.width, area};
