@@ -30,6 +30,15 @@ NTK_SHIM_MEMORY=3000000 "$ntk" gram --device cuda --net "$net" --data "$data[0:2
   fail "a device with little memory"
 cmp -s cuda.npy parts.npy || fail "parts of tiles: other bits"
 
+# A network in stages: duplicates, against the CPU; tiles, devices and parts change no bit.
+stages='conv3 relu avgpool4 conv3 sum(id | relu conv3(b=0.1)) relu flatten'
+"$ntk" gram --device cuda --net "$stages" --data "$data[0:12]" --tile 4 --out st.npy --progress none || fail "stages"
+"$ntk" verify st.npy --device cpu --samples 60 --json >verify.json || fail "verify of stages"
+grep -q '"cuda sm_90"' st.npy.json || fail "the manifest names the engine of stages"
+NTK_SHIM_DEVICES=2 NTK_SHIM_MEMORY=12000000 "$ntk" gram --device cuda:1,0 --net "$stages" --data "$data[0:12]" --tile 7 \
+  --out st7.npy --progress none || fail "stages on two devices with little memory"
+cmp -s st.npy st7.npy || fail "stages, other tiles: other bits"
+
 # Fully connected networks: all depths at once, against the CPU; tiles change no bit; a library that fails.
 dense='4*(dense relu) dense'
 "$ntk" gram --device cuda --net "$dense" --data "$data[0:70]" --depths 1,3,4 --out fc.npy --progress none || fail "dense"

@@ -181,6 +181,18 @@ Test(cuda_stages, sizes) {
   AGREE(problems);
 }
 
+/* States that wait in the device's memory where a block has little of its own (a real device has what it has). */
+Test(cuda_stages, little_shared_memory) {
+  static const problem problems[] = {
+      {"conv3 sum(id | relu conv3 sum(id | relu conv3)) relu conv3(stride=2) relu flatten", 1, 16, 16},
+      {"conv3 relu sum(conv1 | conv3 relu conv3) relu avgpool2 conv3 relu gap", 2, 8, 8},
+  };
+  setenv("NTK_SHIM_SHARED", "12000", 1);
+  agree(problems, 1);
+  setenv("NTK_SHIM_SHARED", "4200", 1);
+  agree(problems + 1, 1);
+}
+
 /* Images of every kind, with duplicates and near-duplicates. */
 Test(cuda_stages, structured) {
   static const problem problems[] = {
@@ -267,6 +279,16 @@ Test(cuda_stages, invariance) {
     free(whole), free(cut), free(columns), free(diagonal), free(little), free(x);
     ntk_plan_free(plan);
   }
+}
+
+/* Short cases of every way between stages, for tools that slow a GPU down a thousand times. */
+Test(cuda_stages, small) {
+  static const problem problems[] = {
+      {"conv3 sum(id | relu conv3) relu conv3(stride=2) relu gap", 2, 5, 6},
+      {"conv3 relu avgpool2 conv3 relu gap", 2, 6, 4},
+      {"conv3 relu avgpool3(stride=1, same) conv5 relu flatten", 1, 5, 5},
+  };
+  AGREE(problems);
 }
 
 /* ---- golden values */
