@@ -73,47 +73,57 @@ INLINE size_t part_reals(const ntk_cuda_exit &e, int states) {
   return (size_t)e.target_tiles * states * e.rows.outputs * e.cols.outputs;
 }
 
-/* What a published tile gives to output (I, J) from its rows of offset d to output offset D, for all column offsets. */
+/* What a published tile gives away, and where to. */
+struct gift {
+  ntk_window rows, cols;
+  const int *target_tile_at;
+  const real *s, *t; /* published planes */
+  real *parts;
+  size_t part, area; /* reals of a part; of a plane of the target */
+};
+
+/* To output (I, J), from the rows that `run` says, of offset d, to output offset D; for all column offsets. */
 template <int NTK>
-INLINE void give_parts(const ntk_cuda_stage &p, const strip &u, const ntk_cuda_exit &e, const planes &m, real *parts,
-                       int I, int J, int d, int D) {
-  const real *const plane = shared_memory() + m.now;
-  const window_run rows = find_run(e.rows, I, D, d);
-  const int end = u.tile.first_row + u.tile.row_count, states = NTK ? 2 : 1;
-  if (rows.count == 0 || rows.first < u.tile.first_row || rows.first >= end) return;
-  const int A = D < 0 ? D + e.rows.outputs : D, k = part_of(e.rows, D, d);
-  const size_t area = (size_t)e.rows.outputs * e.cols.outputs;
+INLINE void give_row(const ntk_cuda_stage &p, const strip &u, const gift &g, const window_run &run, int I, int J, int d,
+                     int D) {
+  const int A = D < 0 ? D + g.rows.outputs : D, k = part_of(g.rows, D, d);
   for (int wrap = 0; wrap < (u.tile.b > 0 ? 2 : 1); wrap++) {
-    const int f = u.tile.b - (wrap ? p.width : 0), least = first_offset(e.cols, f);
-    for (int F = least; F * e.cols.stride <= f + e.cols.size - 1; F++) {
-      const window_run cols = find_run(e.cols, J, F, f);
+    const int f = u.tile.b - (wrap ? p.width : 0);
+    for (int F = first_offset(g.cols, f); F * g.cols.stride <= f + g.cols.size - 1; F++) {
+      const window_run cols = find_run(g.cols, J, F, f);
       if (cols.count == 0) continue;
-      const int tile = e.target_tile_at[A * e.cols.outputs + (F < 0 ? F + e.cols.outputs : F)];
+      const int tile = g.target_tile_at[A * g.cols.outputs + (F < 0 ? F + g.cols.outputs : F)];
       if (tile < 0) continue;
       real s = 0, t = 0;
-      for (int r = 0; r < rows.count; r++) {
-        const int at = (rows.first - u.tile.first_row + r) * p.pitch + cols.first;
+      for (int r = 0; r < run.count; r++) {
+        const int at = (run.first - u.tile.first_row + r) * p.pitch + cols.first;
         for (int c = 0; c < cols.count; c++) {
-          s += plane[at + c];
-          if (NTK) t += plane[m.size + at + c];
+          s += g.s[at + c];
+          if (NTK) t += g.t[at + c];
         }
       }
-      const size_t part = (size_t)k * (2 * e.cols.size - 1) + part_of(e.cols, F, f);
-      real *const to = parts + part * part_reals(e, states) + (size_t)tile * states * area +
-                       (size_t)I * e.cols.outputs + J;
+      real *const to = g.parts + (size_t)(k * (2 * g.cols.size - 1) + part_of(g.cols, F, f)) * g.part +
+                       (size_t)tile * (NTK ? 2 : 1) * g.area + (size_t)(I * g.cols.outputs + J);
       to[0] = s;
-      if (NTK) to[area] = t;
+      if (NTK) to[g.area] = t;
     }
   }
 }
 
 template <int NTK>
-INLINE void give_all(const ntk_cuda_stage &p, const strip &u, const ntk_cuda_exit &e, const planes &m, real *parts) {
-  for (int k = (int)threadIdx.x; k < e.rows.outputs * e.cols.outputs; k += (int)blockDim.x)
+INLINE void give_parts(const ntk_cuda_stage &p, const strip &u, const ntk_cuda_exit &e, const planes &m, real *parts) {
+  const real *const plane = shared_memory() + m.now;
+  const gift g = {e.rows,          e.cols, e.target_tile_at,           plane,
+                  plane + m.size, parts,  part_reals(e, NTK ? 2 : 1), (size_t)e.rows.outputs * e.cols.outputs};
+  const int end = u.tile.first_row + u.tile.row_count;
+  for (int k = (int)threadIdx.x; k < g.rows.outputs * g.cols.outputs; k += (int)blockDim.x)
     for (int wrap = 0; wrap < (u.tile.a > 0 ? 2 : 1); wrap++) {
-      const int d = u.tile.a - (wrap ? p.height : 0), least = first_offset(e.rows, d);
-      for (int D = least; D * e.rows.stride <= d + e.rows.size - 1; D++)
-        give_parts<NTK>(p, u, e, m, parts, k / e.cols.outputs, k % e.cols.outputs, d, D);
+      const int d = u.tile.a - (wrap ? p.height : 0), I = k / g.cols.outputs;
+      for (int D = first_offset(g.rows, d); D * g.rows.stride <= d + g.rows.size - 1; D++) {
+        const window_run run = find_run(g.rows, I, D, d);
+        if (run.count > 0 && run.first >= u.tile.first_row && run.first < end)
+          give_row<NTK>(p, u, g, run, I, k % g.cols.outputs, d, D);
+      }
     }
 }
 
@@ -134,7 +144,7 @@ OUT_OF_LINE planes leave(const ntk_cuda_stage &p, const ntk_cuda_stage_pairs &q,
   }
   if (e.kind == NTK_EXIT_DISJOINT) {
     publish<ROWS, NTK>(u, p.pitch, &m, s, t);
-    give_all<NTK>(p, u, e, m, section_of(q, e.state, u.pair));
+    give_parts<NTK>(p, u, e, m, section_of(q, e.state, u.pair));
     return m;
   }
   const size_t area = (size_t)p.height * p.width;
@@ -153,8 +163,9 @@ INLINE int exit_has(const ntk_cuda_stage &p, const ntk_cuda_exit &e, int index, 
 }
 
 /* The sums of the parts that tiles gave. A thread each (tile, I, J), blockIdx.y: the pair. */
-__global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_parts)(NTK_PARAMETER ntk_cuda_stage p, NTK_PARAMETER ntk_cuda_exit e,
-                                                                   NTK_PARAMETER ntk_cuda_stage_pairs q) {
+__global__ void __launch_bounds__(SUM_THREADS)
+    NTK_NAME(sum_parts)(NTK_PARAMETER ntk_cuda_stage p, NTK_PARAMETER ntk_cuda_exit e,
+                        NTK_PARAMETER ntk_cuda_stage_pairs q) {
   const int height = e.rows.outputs, width = e.cols.outputs, states = p.want_ntk ? 2 : 1;
   const int area = height * width, index = (int)(blockIdx.x * SUM_THREADS + threadIdx.x);
   const int J = index % width, I = index / width % height, at = index / area;
@@ -187,8 +198,9 @@ __global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_parts)(NTK_PARAMETER
 /* ---- sums of whole tiles ---- */
 
 /* The sums over rows: middle[A][b][S, T][I][j]. A thread each (A, b, I, j), blockIdx.y: the pair. */
-__global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_rows)(NTK_PARAMETER ntk_cuda_stage p, NTK_PARAMETER ntk_cuda_exit e,
-                                                                  NTK_PARAMETER ntk_cuda_stage_pairs q) {
+__global__ void __launch_bounds__(SUM_THREADS)
+    NTK_NAME(sum_rows)(NTK_PARAMETER ntk_cuda_stage p, NTK_PARAMETER ntk_cuda_exit e,
+                       NTK_PARAMETER ntk_cuda_stage_pairs q) {
   const int height = e.rows.outputs, width = p.width, states = p.want_ntk ? 2 : 1;
   const size_t index = (size_t)blockIdx.x * SUM_THREADS + threadIdx.x, area = (size_t)p.height * width;
   const int j = (int)(index % width), I = (int)(index / width % height);
@@ -215,8 +227,9 @@ __global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_rows)(NTK_PARAMETER 
 }
 
 /* The sums over columns into the target's buffer. A thread each (tile, I, J), blockIdx.y: the pair. */
-__global__ void __launch_bounds__(SUM_THREADS) NTK_NAME(sum_columns)(NTK_PARAMETER ntk_cuda_stage p, NTK_PARAMETER ntk_cuda_exit e,
-                                                                     NTK_PARAMETER ntk_cuda_stage_pairs q) {
+__global__ void __launch_bounds__(SUM_THREADS)
+    NTK_NAME(sum_columns)(NTK_PARAMETER ntk_cuda_stage p, NTK_PARAMETER ntk_cuda_exit e,
+                          NTK_PARAMETER ntk_cuda_stage_pairs q) {
   const int height = e.rows.outputs, width = e.cols.outputs, states = p.want_ntk ? 2 : 1;
   const size_t index = (size_t)blockIdx.x * SUM_THREADS + threadIdx.x, area = (size_t)height * width;
   const int J = (int)(index % width), I = (int)(index / width % height), at = (int)(index / area);
@@ -249,7 +262,8 @@ static int launch_sums(const ntk_cuda_stage *p, const ntk_cuda_exit *e, const nt
   const size_t area = (size_t)e->rows.outputs * (size_t)e->cols.outputs;
   const size_t rows = (size_t)e->rows.outputs * e->rows.outputs * p->width * p->width;
   if (e->kind == NTK_EXIT_DIRECT || e->target_tiles == 0) return cudaSuccess;
-  const dim3 first(sum_blocks(rows), (unsigned)q->count), second(sum_blocks(area * e->target_tiles), (unsigned)q->count);
+  const dim3 first(sum_blocks(rows), (unsigned)q->count);
+  const dim3 second(sum_blocks(area * e->target_tiles), (unsigned)q->count);
   if (e->kind == NTK_EXIT_DISJOINT) {
     NTK_LAUNCH(NTK_NAME(sum_parts), second, SUM_THREADS, 0, stream, *p, *e, *q);
     return cudaGetLastError();

@@ -171,8 +171,8 @@ INLINE void store_risk(const ntk_cuda_stage &p, const ntk_cuda_stage_pairs &q, c
 
 /* A tile of a pair; blockIdx.x = pair * tile_count + tile. */
 template <int ROWS, int NTK>
-__global__ void __launch_bounds__(256, NTK_REAL_F64 || ROWS > 4 ? 2 : 4) NTK_NAME(stage_tiles)(NTK_PARAMETER ntk_cuda_stage p,
-                                                                    NTK_PARAMETER ntk_cuda_stage_pairs q) {
+__global__ void __launch_bounds__(256, NTK_REAL_F64 || ROWS > 4 ? 2 : 3) /* registers: 128; 80 */
+    NTK_NAME(stage_tiles)(NTK_PARAMETER ntk_cuda_stage p, NTK_PARAMETER ntk_cuda_stage_pairs q) {
   __shared__ double2 partial[8];
   const int pair = (int)(blockIdx.x / (unsigned)p.tile_count), index = (int)(blockIdx.x % (unsigned)p.tile_count);
   const ntk_cuda_stage_pair images = q.list[pair];
