@@ -166,7 +166,8 @@ static double pair_stages(const ntk_program *top, const void *x, const void *z, 
     run_stage(&run, k, (const char *)x + at, (const char *)z + at, products, sums, risks);
     at += image_bytes_of(&top->stages[k], &g);
   }
-  return risks[0] + (top->norm_count > 1 ? top->norm_count - 1 : 0) * risks[1];
+  /* a single activation behind a stride or a pooling is judged as the last one */
+  return risks[0] + (top->norm_count > 1 ? top->norm_count - 1 : 1) * risks[1];
 }
 
 /* ---- the self pass ---- */

@@ -10,6 +10,7 @@
 typedef struct ntk_backend {
   const char *name; /* "avx512", "avx2", "baseline" */
   const ntk_plane_ops *plane_f32, *plane_f64;
+  ntk_plane_self *plane_self;
   ntk_fc_row fc_row;
   ntk_dual_row dual_row;
   double entry_layers_per_second; /* rough rate of one core, for choosing tile sizes only */

@@ -35,8 +35,8 @@ ntk_status ntk_cuda_device_describe(int id, ntk_cuda_device *out);
 /* Adds to the message of a CUDA error in a worker which tile it was; returns the status. */
 ntk_status ntk_cuda_tile_status(ntk_status status, const ntk_cuda_device *device, int64_t row, int64_t column);
 
-/* Workers of CUDA devices, for networks on images and for fully connected ones: index k serves the context's device k
- * modulo their number. */
-extern const ntk_worker_ops ntk_cuda_worker_ops, ntk_cuda_connected_ops;
+/* Workers of CUDA devices, for networks on images, for those in stages and for fully connected ones: index k serves the
+ * context's device k modulo their number. */
+extern const ntk_worker_ops ntk_cuda_worker_ops, ntk_cuda_stages_ops, ntk_cuda_connected_ops;
 
 #endif

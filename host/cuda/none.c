@@ -17,7 +17,7 @@ ntk_status ntk_cuda_device_describe(int id, ntk_cuda_device *out) {
   return ntk_fail(NTK_ERROR_DEVICE, "there is no CUDA device %d: this build has no CUDA", id);
 }
 
-const ntk_worker_ops ntk_cuda_worker_ops = {0}, ntk_cuda_connected_ops = {0};
+const ntk_worker_ops ntk_cuda_worker_ops = {0}, ntk_cuda_stages_ops = {0}, ntk_cuda_connected_ops = {0};
 
 ntk_status ntk_cuda_solver_estimate(int device, ntk_cuda_factorisation kind, int64_t n, ntk_cuda_solver_cost *out) {
   (void)kind, (void)n, (void)out;

@@ -26,8 +26,12 @@ static int multiplies_itself(const ntk_program *p) {
 
 static size_t align(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
-/* Weights of every pool as full tables; flatten keeps offset 0 only. */
-static void fill_weights(const ntk_program *p, double *out) {
+size_t ntk_cuda_pool_reals(const ntk_program *p) {
+  const size_t height = (size_t)p->height, width = (size_t)p->width;
+  return (size_t)p->pool_count * (height * height + width * width);
+}
+
+void ntk_cuda_pool_weights(const ntk_program *p, double *out) {
   for (int q = 0; q < p->pool_count; q++) {
     const ntk_program_pool *pool = &p->pools[q];
     const int sides[2] = {p->height, p->width};
@@ -64,8 +68,7 @@ ntk_status ntk_cuda_plane_create(const ntk_plan *plan, const ntk_cuda_device *de
   const size_t layers = align((size_t)p->layer_count * sizeof *p->layers);
   const size_t tiles = align((size_t)p->tile_count * sizeof *p->tiles);
   const size_t groups = align(((size_t)p->tile_count + 1) * sizeof(int));
-  const size_t sides = (size_t)p->height * (size_t)p->height + (size_t)p->width * (size_t)p->width;
-  const size_t weights = (size_t)p->pool_count * sides * sizeof(double);
+  const size_t weights = ntk_cuda_pool_reals(p) * sizeof(double);
   const size_t bytes = layers + tiles + 2 * groups + weights;
   char *host = calloc(1, bytes), *at = NULL;
   if (!host) return ntk_fail(NTK_ERROR_MEMORY, "no memory for the network's tables");
@@ -77,7 +80,7 @@ ntk_status ntk_cuda_plane_create(const ntk_plan *plan, const ntk_cuda_device *de
     const int odd = first[g + 1] - first[g] - even[g];
     most_even = even[g] > most_even ? even[g] : most_even, most_odd = odd > most_odd ? odd : most_odd;
   }
-  fill_weights(p, (double *)(host + layers + tiles + 2 * groups));
+  ntk_cuda_pool_weights(p, (double *)(host + layers + tiles + 2 * groups));
   int error = cudaMalloc(memory, bytes);
   if (error == cudaSuccess) {
     error = cudaMemcpyAsync(*memory, host, bytes, cudaMemcpyHostToDevice, stream);

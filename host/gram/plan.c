@@ -120,6 +120,8 @@ ntk_output ntk_plan_output(const ntk_plan *plan, size_t index) {
   return index < plan->output_count ? plan->outputs[index] : (ntk_output){0};
 }
 
+bool ntk_plan_on_cpu(const ntk_plan *plan) { return plan->on_cpu; }
+
 ntk_shape ntk_plan_shape(const ntk_plan *plan) { return plan->shape; }
 ntk_precision ntk_plan_precision(const ntk_plan *plan) { return plan->precision; }
 const char *ntk_plan_network_text(const ntk_plan *plan) { return plan->text; }

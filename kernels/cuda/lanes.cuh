@@ -23,9 +23,14 @@ typedef real vec;
 #define NTK_DYNAMIC_SHARED(type, name)                                  \
   extern __shared__ __align__(16) unsigned char ntk_dynamic_shared[];  \
   type *const name = reinterpret_cast<type *>(ntk_dynamic_shared)
+/* A structure among a kernel's parameters whose address may be taken without a copy of it on every thread's stack. */
+#define NTK_PARAMETER const __grid_constant__
 #define NTK_LAUNCH(kernel, grid, threads, shared, stream, ...) kernel<<<grid, threads, shared, stream>>>(__VA_ARGS__)
 #endif
 
+#ifndef NTK_PARAMETER
+#define NTK_PARAMETER const
+#endif
 #define INLINE static __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
 #ifdef __CUDACC__

@@ -2,19 +2,6 @@
  * tile's entries stay in registers, and visit shared memory for the filters. plane_warp.cuh is the fast way of the
  * common networks. */
 
-/* Sums of float64 partial results over the block, in a fixed order; thread 0 receives them. */
-INLINE double2 block_sum(double a, double b, double2 *partial) {
-  const int warps = (int)blockDim.x / 32;
-  a = warp_sum(a), b = warp_sum(b);
-  if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = make_double2(a, b);
-  __syncthreads();
-  double2 sum = make_double2(0, 0);
-  if (threadIdx.x == 0)
-    for (int k = 0; k < warps; k++) sum.x += partial[k].x, sum.y += partial[k].y;
-  __syncthreads();
-  return sum;
-}
-
 /* The estimate of a pair's error (docs/accuracy.md), at the first ReLU and at the last one. */
 struct risk_sums {
   float risk[2], weight[2];
@@ -60,24 +47,6 @@ INLINE real input_product(const ntk_cuda_plane &p, const ntk_cuda_pairs &q, int 
   if (!p.inner) return ((const real *)q.products)[((size_t)pair * area + at) * area + partner];
   real sum = 0;
   for (int c = 0; c < p.channels; c++) sum = fma(x[c * area + at], z[c * area + partner], sum);
-  return sum;
-}
-
-/* SUM over the filter along one axis of a state in shared memory. `at` is index i of an axis of length n whose entries
- * are `step` apart; the tile's offset along it is a. */
-INLINE real filter_sum(const real *state, int at, int i, int n, int step, int a, int w, int circular) {
-  real sum = state[at];
-  for (int s = 1; s <= w; s++) {
-    int below = i - s, above = i + s;
-    if (circular) {
-      below = (below % n + n) % n, above %= n;
-      sum += state[at + (below - i) * step] + state[at + (above - i) * step];
-    } else {
-      const int offset = ntk_axis_offset(i, n, a);
-      if (below >= 0 && ntk_axis_offset(below, n, a) == offset) sum += state[at - s * step];
-      if (above < n && ntk_axis_offset(above, n, a) == offset) sum += state[at + s * step];
-    }
-  }
   return sum;
 }
 

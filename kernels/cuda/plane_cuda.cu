@@ -3,7 +3,7 @@
  * images with constant regions. */
 #include "kernels/cuda/plane_cuda.h"
 
-#include "kernels/cuda/lanes.cuh"
+#include "kernels/cuda/block.cuh"
 
 #if NTK_REAL_F64
 #define NTK_NAME(name) name##_f64
@@ -11,14 +11,7 @@
 #define NTK_NAME(name) name##_f32
 #endif
 
-/* Shared memory of a block besides the dynamic one: what the kernels declare takes less. */
-enum { SHARED_STATIC = 1024 };
-
-/* Lets a kernel use all the shared memory that a block may have. The attribute belongs to the function, not to the
- * launch: the same number for every plan, so that two of them do not get into each other's way. */
-static int allow_shared(const void *kernel, const ntk_cuda_plane *p) {
-  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)p->shared_most - SHARED_STATIC);
-}
+static int allow_shared(const void *kernel, const ntk_cuda_plane *p) { return allow_shared(kernel, p->shared_most); }
 
 #include "kernels/cuda/image.cuh"
 #include "kernels/cuda/plane_block.cuh"

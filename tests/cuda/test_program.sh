@@ -40,6 +40,20 @@ done
 cmp -s plain.npy both-ntk.npy || fail "the plain kernel beside flips: other bits"
 cmp -s average.npy both-ntk-flip.npy || fail "flips with little memory: other bits"
 "$ntk" verify average.npy --device cpu --samples 100 --json >verify.json || fail "verify of flips"
+# A network in stages: duplicates, against the CPU; tiles, devices and parts change no bit.
+stages='conv3 relu avgpool4 conv3 sum(id | relu conv3(b=0.1)) relu flatten'
+"$ntk" gram --device cuda --net "$stages" --data "$data[0:12]" --tile 4 --out st.npy --progress none || fail "stages"
+"$ntk" verify st.npy --device cpu --samples 60 --json >verify.json || fail "verify of stages"
+grep -q '"cuda sm_90"' st.npy.json || fail "the manifest names the engine of stages"
+NTK_SHIM_DEVICES=2 NTK_SHIM_MEMORY=12000000 "$ntk" gram --device cuda:1,0 --net "$stages" --data "$data[0:12]" --tile 7 \
+  --out st7.npy --progress none || fail "stages on two devices with little memory"
+cmp -s st.npy st7.npy || fail "stages, other tiles: other bits"
+"$ntk" gram --device cuda --net "$stages" --data "$data[0:12]" --flip both --tile 5 --out stf.npy --progress none || fail "flips"
+cmp -s st.npy stf-ntk.npy || fail "stages beside their flips: other bits"
+"$ntk" verify stf-ntk-flip.npy --device cpu --samples 60 --json >verify.json || fail "verify of flips of stages"
+"$ntk" gram --device cuda --net 'conv3 erf avgpool4 conv3 erf gap' --data "$data[0:4]" --out erf.npy 2>err.txt || fail "erf"
+grep -q 'on the CPU' err.txt || fail "says nothing of the CPU"
+grep -q '"isa": *"cuda' erf.npy.json && fail "the manifest names CUDA for a CPU's work"
 
 # Fully connected networks: all depths at once, against the CPU; tiles change no bit; a library that fails.
 dense='4*(dense relu) dense'
