@@ -51,11 +51,11 @@ typedef struct ntk_cuda_stage {
   int inner;                   /* 1: channels are multiplied in the kernel; 0: `products` are given */
   int want_ntk;
   int layer_count, tile_count, slot_count, exit_count;
-  int pool_count; /* of a stage with the readout, else 0 */
-  int hashed;     /* 1: patches of the first ReLU are hashed */
+  int pool_count;                /* of a stage with the readout, else 0 */
+  int hashed;                    /* 1: patches of the first ReLU are hashed */
   int first_judged, last_judged; /* layers whose errors are estimated, or -1 */
-  int rows;         /* that a thread owns, one below another: 2, 4 or 16 */
-  int pitch;        /* reals a row in shared memory */
+  int rows;                      /* that a thread owns, one below another: 2, 4 or 16 */
+  int pitch;                     /* reals a row in shared memory */
   int shared_slots;
   size_t shared_most; /* bytes that a block may have on this device */
   size_t norms;       /* where the stage's normalisers begin in an image's tables, in reals */
@@ -64,7 +64,7 @@ typedef struct ntk_cuda_stage {
   const int *tile_at;
   const ntk_cuda_slot *slots; /* [slot - 1] */
   const ntk_cuda_exit *exits;
-  const double *pool_weights; /* [pool]: height x height, then width x width; flatten: identities */
+  const double *pool_weights;      /* [pool]: height x height, then width x width; flatten: identities */
   const ntk_cuda_exit *host_exits; /* host: the same exits */
 } ntk_cuda_stage;
 
@@ -90,8 +90,8 @@ typedef struct ntk_cuda_stage_pair {
 /* Tables of an image: channels x height x width pixels scaled by 2^-exponent, then for every activation, stage after
  * stage, [height][width] pairs (n, 1/n) of its normaliser (0, 0 where it is 0). */
 typedef struct ntk_cuda_stage_pairs {
-  const void *x, *z; /* [image][table_reals] */
-  size_t stride;     /* table_reals */
+  const void *x, *z;               /* [image][table_reals] */
+  size_t stride;                   /* table_reals */
   const unsigned *x_hash, *z_hash; /* [image][height width]: equal where patches of the first ReLU are proportional */
   const ntk_cuda_stage_pair *list;
   int count, capacity;

@@ -169,6 +169,36 @@ Test(cuda_stages, sums) {
   AGREE(problems);
 }
 
+/* One kernel alone, and several readouts at once. */
+Test(cuda_stages, outputs) {
+  static const problem problems[] = {
+      {"conv3 relu avgpool2 conv3 relu lap(1)", 2, 8, 7},
+      {"conv3 sum(id | relu conv3(b=0.2)) relu conv3(stride=2) relu lap(1)", 2, 7, 7},
+      {"conv3 relu avgpool3(stride=1, same) conv5 relu lap(2)", 1, 6, 6},
+  };
+  static const int pools[] = {0, 1, 4};
+  for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) {
+    const ntk_shape shape = {problems[k].channels, problems[k].height, problems[k].width};
+    double *x = ntk_test_inputs(790 + k, shape, 3);
+    for (int kernels = NTK_KERNEL_NTK; kernels <= NTK_KERNEL_BOTH; kernels++)
+      for (int precision = NTK_F32; precision <= NTK_F64; precision++) {
+        ntk_plan_options options = {.kernels = kernels, .precision = NTK_F64, .pools = pools, .pool_count = 3};
+        ntk_plan *exact = ntk_test_plan_with(problems[k].net, shape, &options);
+        options.precision = (ntk_precision)precision;
+        ntk_plan *plan = ntk_test_plan_with(problems[k].net, shape, &options);
+        const size_t outputs = ntk_plan_output_count(plan);
+        double *got = run_job("cuda", plan, x, 3, NULL, 0, false, 3, NULL), worst = 0;
+        double *expected = run_job("cpu", exact, x, 3, NULL, 0, false, 3, NULL);
+        for (size_t n = 0; n < 9 * outputs; n++) worst = fmax(worst, ntk_test_error(got[n], expected[n]));
+        cr_expect_eq(outputs, kernels == NTK_KERNEL_BOTH ? 6 : 3);
+        report(problems[k].net, shape, "sweep", precision, worst, bounds[precision]);
+        free(got), free(expected);
+        ntk_plan_free(plan), ntk_plan_free(exact);
+      }
+    free(x);
+  }
+}
+
 /* Sizes of every way to share a tile out: 2, 4 and 16 rows a thread; many channels, whose products come from the
  * library; a readout that needs few planes of many channels. */
 Test(cuda_stages, sizes) {
@@ -303,10 +333,18 @@ static double *read_array(const char *folder, const char *name, const char *file
 
 /* One pair of different images of every case that is small enough for the stand-in device. */
 Test(cuda_stages, golden) {
-  static const char *const names[] = {
-      "avgpool2",          "avgpool2-flatten",           "avgpool3-stride1-same", "stride2-odd-gap",
-      "stride2-same-even", "stride2-odd-flatten",        "res-identity",          "res-project",
-      "res-flatten",       "avgpool3-stride2-normalized"};
+  static const char *const names[] = {"avgpool2",
+                                      "avgpool2-flatten",
+                                      "avgpool3-stride1-same",
+                                      "stride2-odd-gap",
+                                      "stride2-same-even",
+                                      "stride2-odd-flatten",
+                                      "res-identity",
+                                      "res-project",
+                                      "res-flatten",
+                                      "avgpool3-stride2-normalized",
+                                      "resnet20-same",
+                                      "myrtle5"};
   const char *folder = ntk_test_shared_dir();
   char path[1024];
   if (!folder) cr_skip_test("no shared folder with golden values: set NTK_SHARED_DIR");
