@@ -136,9 +136,9 @@ static json_t *head(const bench_report *r) {
   gmtime_r(&now, &utc);
   strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
   const bench_settings *s = r->settings;
-  return json_pack("{sssssssssbsisfsfsos{sfsf}}", "format", "ntk-bench 1", "date", date, "version", ntk_version(),
-                   "commit", s->commit, "quick", s->quick, "rounds", s->rounds, "least_run_seconds", s->run_seconds,
-                   "seconds", r->seconds, "clock_hz",
+  return json_pack("{sssssssssbsbsisfsfsos{sfsf}}", "format", "ntk-bench 1", "date", date, "version", ntk_version(),
+                   "commit", s->commit, "quick", s->quick, "partial", s->only_count > 0, "rounds", s->rounds,
+                   "least_run_seconds", s->run_seconds, "seconds", r->seconds, "clock_hz",
                    json_pack("{sfsfsf}", "lowest", r->clock.best, "median", r->clock.median, "highest", r->clock.worst),
                    "load", "before", r->load, "stolen_share", r->stolen_share);
 }

@@ -4,7 +4,7 @@
 usage: bench/summarise.py [--results FOLDER] [--check] [--busy]
 
 Replaces what stands between the lines <!-- bench:begin --> and <!-- bench:end -->: a short table in README.md, the full
-ones in docs/performance.md. Quick results are left out, and so are those of a busy machine unless --busy is given.
+ones in docs/performance.md. Quick and partial results are left out, and so are those of a busy machine unless --busy is given.
 --check changes nothing and exits with 1 if a file is not up to date.
 """
 import argparse
@@ -41,8 +41,8 @@ def newest(folder, even_busy):
             continue  # of bench/peer_neural_tangents.py and tools/gpu-check
         if result.get("format") != "ntk-bench 1":
             fail(f"{path} is no result of bench/run")
-        if result["quick"]:
-            continue
+        if result["quick"] or result.get("partial"):
+            continue  # partial: some cases only (--only)
         if busy(result) and not even_busy:
             print(f"summarise.py: left out {path}: the machine was busy", file=sys.stderr)
             continue
