@@ -142,6 +142,7 @@ static void run_tile(tile_state *t, const ntk_tile *tile, double *first_sums, do
       vec_store(buffers[q] + (size_t)after * row + k, vec_zero());
       if (t->seam >= 0) vec_store(buffers[q] + ((size_t)t->seam + 1) * row + k, vec_zero());
     }
+  find_pools(t);
   memset(t->accumulators, 0, (size_t)p->tap_count * p->pool_count * 2 * row * sizeof(real));
   int from = 0, l = 0;
   if (t->deficit && t->x_exact) {
@@ -184,6 +185,9 @@ static void enter_columns(tile_state *t, int b, const void *z, real *rotated) {
   }
   for (int q = 0; q < p->pool_count; q++) {
     const double *weights = p->pools[q].col_weights;
+    t->columns_on[q] = p->pools[q].flatten ? b == 0 : !weights;
+    for (int j = 0; weights && !t->columns_on[q] && j < p->width; j++)
+      t->columns_on[q] = weights[j * p->width + ntk_axis_partner(j, p->width, b)] != 0;
     for (int j = 0; j < p->width; j++)
       t->col_weights[(size_t)q * t->g.row + lane_of(&t->g, j)] =
           weights ? (real)weights[j * p->width + ntk_axis_partner(j, p->width, b)] : 1;
@@ -191,7 +195,7 @@ static void enter_columns(tile_state *t, int b, const void *z, real *rotated) {
 }
 
 typedef struct scratch_plan {
-  size_t first, h, line, weights, accumulators, rotated, total; /* sizes in reals, multiples of 16 */
+  size_t first, h, line, weights, accumulators, pools, rotated, total; /* sizes in reals, multiples of 16 */
 } scratch_plan;
 
 static size_t round16(size_t n) { return (n + 15) / 16 * 16; }
@@ -204,7 +208,8 @@ static scratch_plan plan_scratch(const ntk_program *p, const layout *g) {
   s.accumulators = round16((size_t)p->tap_count * p->pool_count * 2 * g->row);
   s.rotated = pixel_reals(p, g) + norm_reals(p, g) + hash_reals(p, g);
   s.first = round16((size_t)p->height * p->width * sizeof(double) / sizeof(real));
-  s.total = s.first + 6 * s.h + s.line + s.weights + s.accumulators + s.rotated;
+  s.pools = round16(2 * (size_t)p->pool_count / sizeof(real) + 1);
+  s.total = s.first + 6 * s.h + s.line + s.weights + s.accumulators + s.pools + s.rotated;
   return s;
 }
 
@@ -244,8 +249,9 @@ static real *lay_out(tile_state *t, const scratch_plan *sizes, real *at) {
   t->zeros = at, t->nobody = at + t->g.row, t->line = at + 2 * t->g.row + HALO, at += sizes->line;
   t->col_weights = at, at += sizes->weights;
   memset(t->col_weights, 0, sizes->weights * sizeof(real)); /* lanes beyond the width */
-  t->accumulators = at;
-  return at + sizes->accumulators;
+  t->accumulators = at, at += sizes->accumulators;
+  t->columns_on = (unsigned char *)at, t->pool_on = t->columns_on + t->program->pool_count;
+  return at + sizes->pools;
 }
 
 static void enter_pair(tile_state *t, const void *x, const void *z) {

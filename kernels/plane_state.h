@@ -34,6 +34,8 @@ typedef struct tile_state {
   real *line;                      /* one row with halos, natural order */
   real *col_weights;               /* [pool][row] */
   real *accumulators;              /* pool_sums */
+  unsigned char *columns_on;       /* [pool]: gives weight to some column of the tiles of offset b */
+  unsigned char *pool_on;          /* [pool]: gives weight to some entry of the tile */
   mask up, down, mid[4];           /* interleaved order: which neighbours a filter may add */
   int aligned;                     /* all of mid are full */
   vec risk[2], risk_weight[2];     /* note_risk */
@@ -126,9 +128,22 @@ INLINE vec pool_row_weight(const tile_state *t, const ntk_program_pool *pool, in
   return vec_set((real)pool->row_weights[r * height + ntk_axis_partner(r, height, t->a)]);
 }
 
+/* Finds out which pools the tile matters to. */
+static void find_pools(const tile_state *t) {
+  const ntk_program *p = t->program;
+  for (int q = 0; q < p->pool_count; q++) {
+    const ntk_program_pool *pool = &p->pools[q];
+    int on = pool->flatten ? t->a == 0 : !pool->row_weights;
+    for (int r = t->first_row; pool->row_weights && !on && r < t->first_row + t->rows; r++)
+      on = pool->row_weights[r * p->height + ntk_axis_partner(r, p->height, t->a)] != 0;
+    t->pool_on[q] = on && t->columns_on[q];
+  }
+}
+
 /* Adds a row of S and T to the accumulators of a tap. */
 INLINE void pool_row(const int NV, const tile_state *t, int tap, int r, const vec *s, const vec *tt) {
   for (int q = 0; q < t->program->pool_count; q++) {
+    if (!t->pool_on[q]) continue;
     real *acc = pool_sums(t, tap, q);
     vec weight = pool_row_weight(t, &t->program->pools[q], r);
     UNROLL for (int k = 0; k < NV; k++) {
@@ -144,7 +159,7 @@ static void pool_columns(const tile_state *t, double *sums) {
   const int nv = t->g.nv;
   for (int tap = 0; tap < p->tap_count; tap++)
     for (int q = 0; q < p->pool_count; q++, sums += 2) {
-      if (p->pools[q].flatten && (t->a != 0 || t->b != 0)) continue;
+      if (!t->pool_on[q]) continue;
       const real *acc = pool_sums(t, tap, q), *weights = t->col_weights + (size_t)q * t->g.row;
       vec sum_t = vec_zero(), sum_s = vec_zero();
       for (int k = 0; k < nv; k++) {
