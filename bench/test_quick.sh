@@ -31,7 +31,7 @@ run 0 --quick --json all.json --commit abc
 json all.json '$j->{format} eq "ntk-bench 1" && $j->{quick} && $j->{commit} eq "abc" && $j->{version} && $j->{date}'
 json all.json '$j->{machine}{name} =~ /^[a-z0-9-]+$/ && $j->{machine}{cores} >= 1 && $j->{compiler} && $j->{isa}'
 json all.json 'my %seen; $seen{"$_->{method} $_->{readout} $_->{kernel}"}++ for @{$j->{results}};
-  keys(%seen) == 10 && $seen{"plane gap nngp"} && $seen{"classical-scalar gap ntk"}'
+  keys(%seen) == 14 && $seen{"plane resnet-20 ntk"} && $seen{"plane gap nngp"} && $seen{"classical-scalar gap ntk"}'
 json all.json '!grep { my $v = $_->{verification};
   !($v->{entries} >= 1 && $v->{max_relative_error} <= $v->{tolerance} && $v->{tolerance} <= 1e-4) } @{$j->{results}}'
 json all.json '!grep { my $r = $_->{pairs_per_second};
