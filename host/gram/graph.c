@@ -301,6 +301,10 @@ ntk_status ntk_graph_cut(ntk_graph *g, bool cut) {
                       "it there",
                       plan->tap_depth[t], plan->tap_depth[t], node ? "at another resolution" : "in a branch of a sum");
   }
+  int last = 0;
+  for (int t = 0; t < plan->program.tap_count; t++) last = g->taps[t] > last ? g->taps[t] : last;
+  for (; g->count > last + 1; g->count--) free(g->nodes[g->count - 1].demand), free(g->nodes[g->count - 1].self);
+  number_stages(g);
   return NTK_OK;
 }
 
@@ -314,7 +318,5 @@ ntk_status ntk_graph_build(ntk_plan *plan, const ntk_layer *layers, size_t count
                               .width = plan->program.width,
                               .may_be_negative = true},
                    &input));
-  NTK_TRY(add_layers(g, layers, count, input, &g->last));
-  number_stages(g);
-  return NTK_OK;
+  return add_layers(g, layers, count, input, &g->last);
 }

@@ -9,9 +9,10 @@
 
 typedef enum ntk_node_kind {
   NTK_NODE_INPUT,
-  NTK_NODE_CONV, /* stride 1; strides and valid padding become a window of size 1 behind it */
+  NTK_NODE_CONV, /* as many outputs as inputs */
   NTK_NODE_ACT,
-  NTK_NODE_WINDOW, /* average pooling, subsampling or a plain copy: the way from one stage to another */
+  NTK_NODE_WINDOW, /* the way from one stage to another: average pooling, a copy, or a convolution with a stride or
+                      valid padding, which is a filter and a subsampling */
   NTK_NODE_SUM     /* of two */
 } ntk_node_kind;
 
@@ -20,7 +21,7 @@ typedef unsigned char ntk_planes;
 
 typedef struct ntk_node {
   ntk_node_kind kind;
-  const ntk_layer *layer;          /* NULL for the input, sums and copies */
+  const ntk_layer *layer;          /* NULL for the input and copies */
   const ntk_activation_dual *dual; /* activations other than ReLU */
   int sources[2];                  /* the second one of sums only, else -1 */
   int height, width;
@@ -48,11 +49,12 @@ typedef struct ntk_graph {
 /* Whether the plane engine takes the layers before the readout as they are: one stage and no branch. */
 bool ntk_graph_is_plain(const ntk_layer *layers, size_t count);
 
-/* Builds the graph of the layers before the readout, stages assigned. Free with ntk_graph_free in any case. */
+/* Builds the graph of the layers before the readout. Free with ntk_graph_free in any case. */
 ntk_status ntk_graph_build(ntk_plan *plan, const ntk_layer *layers, size_t count, ntk_graph *out);
 void ntk_graph_free(ntk_graph *graph);
 
-/* Where the readouts read: behind all layers, or, `cut`, behind activations of the main line (the plan's depths). */
+/* Where the readouts read: behind all layers, or, `cut`, behind activations of the main line (the plan's depths); what
+ * stands behind the last of them is dropped. Assigns the stages. */
 ntk_status ntk_graph_cut(ntk_graph *graph, bool cut);
 
 /* Index of the readout that reads a node, or -1. */

@@ -370,7 +370,8 @@ static ntk_status lower_graph(ntk_plan *plan, const ntk_layers *flat, size_t rea
   if (status == NTK_OK) status = choose_taps(plan, options, plan->activation_layers);
   if (status == NTK_OK) status = ntk_graph_cut(&graph, options->depth_count > 0);
   if (status == NTK_OK) {
-    const int height = graph.nodes[graph.last].height, width = graph.nodes[graph.last].width;
+    const ntk_node *read = &graph.nodes[graph.taps[0]];
+    const int height = read->height, width = read->width;
     status = lower_pools(plan, height, width, &flat->items[readout], options);
     plan->program.few_entries = status == NTK_OK && fewest_entries(plan, height, width) < averaging_entries;
   }

@@ -27,7 +27,8 @@ const cli_option cli_model_options[] = {
     {"precision", "f32|f64", CLI_CHOICE, offsetof(cli_model, precision), 0, 0, false,
      "f32 (default): within 1e-6 of the exact value; f64: float64 throughout"},
     {"depths", "D,D,..", CLI_LIST, offsetof(cli_model, depths), 1, 100000, false,
-     "one matrix for each number of activations, all from one pass; the network must repeat one block"},
+     "one matrix for each number of activations, all from one pass; activations in branches, or at another resolution "
+     "than the readout, cannot be the last"},
     {"lap", "C,C,..", CLI_LIST, offsetof(cli_model, pools), 0, 100000, false,
      "one matrix for each local average pooling lap(c), all from one pass, in place of the readout"},
     {"flip", CLI_FLIP_CHOICES, CLI_CHOICE, offsetof(cli_model, flip), 0, 0, false,
