@@ -30,7 +30,7 @@ static uint64_t inside_bits(const tile_state *t, int k) {
 static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, vec *s, vec *tt, vec *vv) {
   const ntk_program *p = t->program;
   int row = t->g.row, partner = ntk_axis_partner(r, p->height, t->a), signed_rho = layer->signed_rho;
-  const int whole = whole_duals(p, layer);
+  const int whole = whole_duals(layer);
   const real *x = t->x_norms + ((size_t)layer->table * p->height + 2 * r) * row;
   const real *z = t->z_norms + ((size_t)layer->table * p->height + 2 * partner) * row;
   const vec snap = vec_set((real)NTK_DUAL_SNAP);

@@ -54,10 +54,11 @@ static void input_products(const tile_state *t, int r, int partner, vec *s) {
   }
 }
 
-/* The first layer's row sums, where layer_fast goes on: T is S. */
+/* The first layer's row sums, where layer_fast goes on: T is `gain` times S, and only kept where it is not S. */
 INLINE void input_fast(const int NV, tile_state *t) {
   const ntk_program *p = t->program;
-  const int row = NV * LANES;
+  const int row = NV * LANES, own_tangent = p->want_ntk && !p->layers[0].trained;
+  const vec gain = vec_set((real)p->layers[0].gain);
   const size_t channel = (size_t)p->height * row;
   for (int r = t->first_row; r < t->first_row + t->rows; r++) {
     const real *x = t->x_pixels + r * row, *z = t->z_pixels + ntk_axis_partner(r, p->height, t->a) * row;
@@ -67,7 +68,11 @@ INLINE void input_fast(const int NV, tile_state *t) {
       x += channel, z += channel;
       UNROLL for (int k = 0; k < NV; k++) s[k] = vec_fma(vec_load(x + k * LANES), vec_load(z + k * LANES), s[k]);
     }
-    row_sum3(NV, 0, t, t->up, t->down, s, t->h_s[0] + (size_t)row_position(t, r) * row);
+    const size_t at = (size_t)row_position(t, r) * row;
+    row_sum3(NV, 0, t, t->up, t->down, s, t->h_s[0] + at);
+    if (own_tangent)
+      UNROLL for (int k = 0; k < NV; k++)
+          vec_store(t->h_t[0] + at + k * LANES, gain * vec_load(t->h_s[0] + at + k * LANES));
   }
 }
 
@@ -75,7 +80,7 @@ INLINE void input_fast(const int NV, tile_state *t) {
 static void enter_input(tile_state *t) {
   const ntk_program *p = t->program;
   const int kind = layer_kind(p, &t->g, 0);
-  if (t->g.few && p->layers[0].trained && p->layers[0].cols == 3 && kind != SLOW && KIND_SIGNED(kind)) {
+  if (t->g.few && p->layers[0].cols == 3 && kind != SLOW && KIND_SIGNED(kind)) {
     if (t->g.nv == 1)
       input_fast(1, t);
     else if (t->g.nv == 2)

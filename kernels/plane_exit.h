@@ -159,6 +159,70 @@ static void add_class_any(int nv, int permuted, const class_rows *c, const real_
     add_class(2, 0, 0, c, lanes);
 }
 
+/* Rows r, NV vectors each, of S or T behind a filter SIZE x SIZE with zero padding. */
+INLINE void box_row(const int NV, const int SIZE, const tile_state *t, const real *at, int above, int below, vec *sum) {
+  const int row = NV * LANES;
+  UNROLL for (int k = 0; k < NV; k++) sum[k] = vec_load(at + k * LANES);
+  if (SIZE == 1) return;
+  vec column[MAX_FAST];
+  const real *up = above ? at - row : t->zeros, *down = below ? at + row : t->zeros;
+  UNROLL for (int k = 0; k < NV; k++) column[k] = sum[k] + vec_load(up + k * LANES) + vec_load(down + k * LANES);
+  row_sums3(NV, 0, t, t->up, t->down, column, sum);
+}
+
+/* Adds every other column, those of vectors D + 2 m (NV = 1: every other lane), of rows 2 I + c behind the exit's
+ * filter, I = first .. end - 1, to a tile of the buffer. */
+INLINE void add_filtered(const int NV, const int SIZE, const int D, const tile_state *t, const ntk_exit *e,
+                         const real_bits *lanes, int c, int first, int end, real *to, size_t out_plane) {
+  const int height = t->program->height, row = NV * LANES, outs = NV == 1 ? 1 : NV / 2;
+  const int seam = t->a ? height - t->a : -1, ntk = t->program->want_ntk;
+  const real *slot = t->slots[e->slot] + (size_t)(2 * first + c) * row;
+  const size_t plane = slot_plane(t->program, &t->g);
+  const vec gain = vec_set((real)e->gain);
+  to += (size_t)first * outs * LANES;
+  for (int r = 2 * first + c; r < 2 * end + c; r += 2, slot += 2 * row, to += outs * LANES) {
+    const int above = r > 0 && r != seam, below = r + 1 < height && r + 1 != seam;
+    vec s[MAX_FAST], tt[MAX_FAST];
+    box_row(NV, SIZE, t, slot, above, below, s);
+    if (ntk) {
+      box_row(NV, SIZE, t, slot + plane, above, below, tt);
+      UNROLL for (int k = 0; k < NV; k++) tt[k] = vec_fma(gain, s[k], tt[k]);
+    }
+    UNROLL for (int m = 0; m < outs; m++) {
+      real *const out = to + m * LANES;
+      const int k = NV == 1 ? 0 : 2 * m + D;
+      vec_store(out, vec_load(out) + (NV == 1 ? vec_permute(s[k], lanes) : s[k]));
+      if (ntk) vec_store(out + out_plane, vec_load(out + out_plane) + (NV == 1 ? vec_permute(tt[k], lanes) : tt[k]));
+    }
+  }
+}
+
+/* Whether add_filtered knows the exit's filter. */
+static int filters_fast(const layout *g, const ntk_exit *e) {
+  const int size = e->filter_rows;
+  if (!g->interleaved || e->bias > 0 || e->constant > 0 || e->circular) return 0;
+  return (size == 1 || size == 3) && e->filter_cols == size;
+}
+
+static void add_filtered_any(int d, const tile_state *t, const ntk_exit *e, const real_bits *lanes, int c, int first,
+                             int end, real *to, size_t out_plane) {
+#define FILTERED(nv, size, d) \
+  case 100 * nv + 10 * size + d: add_filtered(nv, size, d, t, e, lanes, c, first, end, to, out_plane); break
+  switch (100 * t->g.nv + 10 * e->filter_rows + (t->g.nv > 1 ? d : 0)) {
+    FILTERED(1, 1, 0);
+    FILTERED(1, 3, 0);
+    FILTERED(2, 1, 0);
+    FILTERED(2, 1, 1);
+    FILTERED(2, 3, 0);
+    FILTERED(2, 3, 1);
+    FILTERED(4, 1, 0);
+    FILTERED(4, 1, 1);
+    FILTERED(4, 3, 0);
+    FILTERED(4, 3, 1);
+  }
+#undef FILTERED
+}
+
 /* Rows 2 I + c of the tile (pair: also those behind them), columns 2 J + d, into a tile of the buffer. */
 static void exit_class(const tile_state *t, const ntk_exit *e, const layout *out, int c, int pair, int d, real *to,
                        size_t out_plane) {
@@ -169,6 +233,10 @@ static void exit_class(const tile_state *t, const ntk_exit *e, const layout *out
   const int first = (t->first_row + 1 - c) / 2, end = (t->first_row + t->rows + 1 - c) / 2;
   for (int l = 0; permuted && l < LANES; l++) lanes[l] = 2 * l + d < LANES ? 2 * l + d : LANES - 1;
   const int column = permuted ? 0 : d * LANES;
+  if (exit_is_filtered(e) && filters_fast(&t->g, e)) {
+    add_filtered_any(d, t, e, lanes, c, first, end, to, out_plane);
+    return;
+  }
   for (int n = 0; !exit_is_filtered(e) && n < states; n++) {
     const real *from = t->slots[e->slot] + n * slot_plane(p, &t->g) + (size_t)(2 * first + c) * row + column;
     const class_rows rows = {from,        to + n * out_plane + (size_t)first * out->row,

@@ -1,21 +1,21 @@
 /* Part of plane_cpu.c: one layer, the fast way: 3x3, zero padding, ReLU, no bias. */
 
-/* FIRST: signed correlations. MIDDLE: the steady state. LAST: pooled instead of stored. In stages also: SKIP with a
- * slot added or a state saved, KEEP with the result into a slot instead (added and saved as SKIP). */
-enum { FIRST, MIDDLE, LAST, FIRST_SKIP, MIDDLE_SKIP, FIRST_KEEP, MIDDLE_KEEP, SLOW };
-#define KIND_SIGNED(kind) ((kind) == FIRST || (kind) == FIRST_SKIP || (kind) == FIRST_KEEP)
-#define KIND_KEEPS(kind) ((kind) == FIRST_KEEP || (kind) == MIDDLE_KEEP)
+/* FIRST: signed correlations. MIDDLE: the steady state. LAST: pooled instead of stored. In stages also: KEEP with the
+ * result into a slot instead, SKIP with a slot added or a state saved. */
+enum { FIRST, MIDDLE, LAST, KEEP, FIRST_SKIP, MIDDLE_SKIP, FIRST_SKIP_KEEP, MIDDLE_SKIP_KEEP, SLOW };
+#define KIND_SIGNED(kind) ((kind) == FIRST || (kind) == FIRST_SKIP || (kind) == FIRST_SKIP_KEEP)
+#define KIND_KEEPS(kind) ((kind) == KEEP || (kind) == FIRST_SKIP_KEEP || (kind) == MIDDLE_SKIP_KEEP)
 #define KIND_SKIPS(kind) ((kind) >= FIRST_SKIP)
 
 static int layer_kind(const ntk_program *p, const layout *g, int l) {
   const ntk_program_layer *layer = &p->layers[l], *next = layer_chains(p, l) ? layer + 1 : NULL;
-  const int sign = layer->signed_rho, single = layer->rows == 1;
+  const int sign = layer->signed_rho, single = layer->rows == 1, skip = layer->add || layer->save || single;
   if (!g->interleaved || !layer->relu || layer->dual || layer->bias != 0 || layer->rescale != 1) return SLOW;
   if (layer->rows != 3 && !(single && layer->from)) return SLOW;
-  if (!next && layer->result) return sign ? FIRST_KEEP : MIDDLE_KEEP;
-  if (!next) return layer->tap >= 0 && !sign && !layer->add && !layer->save && !single ? LAST : SLOW;
+  if (!next && layer->result) return sign ? FIRST_SKIP_KEEP : skip ? MIDDLE_SKIP_KEEP : KEEP;
+  if (!next) return layer->tap >= 0 && !sign && !skip ? LAST : SLOW;
   if (next->cols != 3 || !next->trained || layer->tap >= 0 || layer->result) return SLOW;
-  if (layer->add || layer->save || single || (sign && p->in_stages)) return sign ? FIRST_SKIP : MIDDLE_SKIP;
+  if (skip) return sign ? FIRST_SKIP : MIDDLE_SKIP;
   return sign ? FIRST : MIDDLE;
 }
 
@@ -125,7 +125,7 @@ INLINE void layer_fast(const int NV, const int NTK, const int DEFICIT, const int
   const real *h_t = KIND_SIGNED(KIND) && l == 0 && !layer->from && layer->trained ? h_s : t->h_t[from];
   const mask up = t->up, down = t->down;
   const int one_pool = t->program->pool_count == 1; /* its sums stay in registers */
-  const int risk = KIND == FIRST ? 0 : KIND == LAST ? 1 : KIND_SKIPS(KIND) ? judged_at(t->program, layer) : -1;
+  const int risk = KIND == MIDDLE ? -1 : DEFICIT ? KIND == LAST : judged_at(t->program, layer);
   size_t at = (size_t)row_position(t, t->first_row) * row;
   vec s[MAX_FAST], d[MAX_FAST], m[MAX_FAST], q[MAX_FAST], v[MAX_FAST], pool_s[MAX_FAST], pool_t[MAX_FAST];
   side_rows side;
@@ -188,11 +188,12 @@ enum { STATE_S, STATE_ST, STATE_DTV, STATES };
   FAST_CASE(nv, state, aligned, FIRST)  \
   FAST_CASE(nv, state, aligned, MIDDLE) \
   FAST_CASE(nv, state, aligned, LAST)
-#define STAGE_KINDS(nv, state, aligned)      \
-  FAST_CASE(nv, state, aligned, FIRST_SKIP)  \
-  FAST_CASE(nv, state, aligned, MIDDLE_SKIP) \
-  FAST_CASE(nv, state, aligned, FIRST_KEEP)  \
-  FAST_CASE(nv, state, aligned, MIDDLE_KEEP)
+#define STAGE_KINDS(nv, state, aligned)          \
+  FAST_CASE(nv, state, aligned, KEEP)            \
+  FAST_CASE(nv, state, aligned, FIRST_SKIP)      \
+  FAST_CASE(nv, state, aligned, MIDDLE_SKIP)     \
+  FAST_CASE(nv, state, aligned, FIRST_SKIP_KEEP) \
+  FAST_CASE(nv, state, aligned, MIDDLE_SKIP_KEEP)
 #define FAST_ALL(nv)           \
   FAST_KINDS(nv, STATE_S, 0)   \
   FAST_KINDS(nv, STATE_S, 1)   \
@@ -209,11 +210,11 @@ typedef void (*layer_function)(tile_state *t, int l, int from, int to);
 #define FAST_NAME(nv, state, aligned, kind) fast_##nv##_##state##_##aligned##_##kind
 #define FAST_ENTRY(nv, state, aligned) \
   FAST_NAME(nv, state, aligned, FIRST), FAST_NAME(nv, state, aligned, MIDDLE), FAST_NAME(nv, state, aligned, LAST)
-#define STAGE_ENTRY(nv, state, aligned)                                                        \
-  {                                                                                            \
-    FAST_ENTRY(nv, state, aligned), FAST_NAME(nv, state, aligned, FIRST_SKIP),                 \
-        FAST_NAME(nv, state, aligned, MIDDLE_SKIP), FAST_NAME(nv, state, aligned, FIRST_KEEP), \
-        FAST_NAME(nv, state, aligned, MIDDLE_KEEP)                                             \
+#define STAGE_ENTRY(nv, state, aligned)                                                                             \
+  {                                                                                                                 \
+    FAST_ENTRY(nv, state, aligned), FAST_NAME(nv, state, aligned, KEEP), FAST_NAME(nv, state, aligned, FIRST_SKIP), \
+        FAST_NAME(nv, state, aligned, MIDDLE_SKIP), FAST_NAME(nv, state, aligned, FIRST_SKIP_KEEP),                 \
+        FAST_NAME(nv, state, aligned, MIDDLE_SKIP_KEEP)                                                             \
   }
 #define FAST_STATES(nv)                                                   \
   {                                                                       \

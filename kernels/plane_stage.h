@@ -225,7 +225,7 @@ static void self_layers(self_pass *s, const ntk_program *p, void *image) {
     for (size_t k = 0; k < area; k++) v[k] += bias + (add ? layer->add_scale * add[k] : 0);
     if (layer->save) memcpy(s->slots + (size_t)(layer->save - 1) * s->area, v, area * sizeof *v);
     if (layer->norm >= 0) {
-      if (!layer->dual) place_norms(p, &g, v, whole_duals(p, layer), image_table(p, &g, image, layer->table));
+      if (!layer->dual) place_norms(p, &g, v, whole_duals(layer), image_table(p, &g, image, layer->table));
       if (s->out) memcpy(s->out, v, area * sizeof *v), s->out += area;
     }
     if (layer->dual) self_smooth(s, p, layer, image);
@@ -350,7 +350,7 @@ static void prepare_stages(const ntk_program *top, const double *pixels, void *i
     if (k > 0) memcpy(section, image, sizeof(image_head));
     for (int l = 0; l < p->layer_count; l++) {
       if (p->layers[l].norm < 0) continue;
-      place_norms(p, &g, v, whole_duals(p, &p->layers[l]), image_table(p, &g, section, p->layers[l].table));
+      place_norms(p, &g, v, whole_duals(&p->layers[l]), image_table(p, &g, section, p->layers[l].table));
       v += (size_t)p->height * p->width;
     }
     section += image_bytes_of(p, &g);

@@ -44,9 +44,9 @@ typedef struct tile_state {
 
 INLINE int row_position(const tile_state *t, int r) { return r + 1 + (t->seam >= 0 && r >= t->seam); }
 
-/* Whether the duals of a ReLU are those of NTK_DUALS_WHOLE. */
-INLINE int whole_duals(const ntk_program *p, const ntk_program_layer *layer) {
-  return layer->signed_rho && !p->in_stages;
+/* Whether the duals of a ReLU are those of NTK_DUALS_WHOLE: where layer_fast is FIRST. */
+INLINE int whole_duals(const ntk_program_layer *layer) {
+  return layer->signed_rho && !layer->add && !layer->save && !layer->result && !(layer->rows == 1 && layer->from);
 }
 
 /* Whether layer l hands its state on to layer l + 1 as row sums. */
@@ -65,17 +65,16 @@ INLINE void slot_step(slot_row *at, int rows) { at->s += rows * at->step, at->t 
 /* ---- horizontal sums ---- */
 
 /* Row sums of a filter 3 wide, interleaved order. */
-INLINE void row_sum3(const int NV, const int ALIGNED, const tile_state *t, mask up, mask down, const vec *v,
-                     real *out) {
+INLINE void row_sums3(const int NV, const int ALIGNED, const tile_state *t, mask up, mask down, const vec *v,
+                      vec *sum) {
   vec left = vec_shift_up(v[NV - 1], up), right = vec_shift_down(v[0], down);
   if (NV == 1) {
-    vec_store(out, v[0] + (left + right));
+    sum[0] = v[0] + (left + right);
   } else if (NV == 2 && ALIGNED) {
     vec pair = v[0] + v[1];
-    vec_store(out, pair + left);
-    vec_store(out + LANES, pair + right);
+    sum[0] = pair + left;
+    sum[1] = pair + right;
   } else {
-    vec sum[4];
     UNROLL for (int k = 0; k < NV; k++) sum[k] = v[k];
     UNROLL for (int k = 0; k + 1 < NV; k++) {
       sum[k] = ALIGNED ? vec_add(sum[k], v[k + 1]) : vec_add_where(sum[k], v[k + 1], t->mid[k]);
@@ -83,8 +82,14 @@ INLINE void row_sum3(const int NV, const int ALIGNED, const tile_state *t, mask 
     }
     sum[0] = sum[0] + left;
     sum[NV - 1] = sum[NV - 1] + right;
-    UNROLL for (int k = 0; k < NV; k++) vec_store(out + k * LANES, sum[k]);
   }
+}
+
+INLINE void row_sum3(const int NV, const int ALIGNED, const tile_state *t, mask up, mask down, const vec *v,
+                     real *out) {
+  vec sum[MAX_FAST];
+  row_sums3(NV, ALIGNED, t, up, down, v, sum);
+  UNROLL for (int k = 0; k < NV; k++) vec_store(out + k * LANES, sum[k]);
 }
 
 /* Row sums of any odd filter in natural order; line has HALO reals on both sides. */

@@ -311,14 +311,14 @@ static void prepare_plain(const ntk_program *p, const double *pixels, void *imag
 static void rotate_rows(const layout *g, int width, int b, const real *from, real *to, size_t rows) {
   if (g->interleaved && width % g->nv == 0) {
     /* Columns of one vector are one residue class mod nv; the class wraps onto itself. */
-    real_bits index[4][LANES];
-    int period = width / g->nv;
-    for (int k = 0; k < g->nv; k++)
-      for (int l = 0; l < LANES; l++) index[k][l] = l < period ? (l + (k + b) / g->nv) % period : l;
-    for (size_t r = 0; r < rows; r++)
-      for (int k = 0; k < g->nv; k++)
-        vec_store(to + r * g->row + k * LANES,
-                  vec_permute(vec_load(from + r * g->row + (k + b) % g->nv * LANES), index[k]));
+    const int period = width / g->nv;
+    for (int k = 0; k < g->nv; k++) {
+      real_bits index[LANES];
+      const real *in = from + (k + b) % g->nv * LANES;
+      real *out = to + k * LANES;
+      for (int l = 0; l < LANES; l++) index[l] = l < period ? (l + (k + b) / g->nv) % period : l;
+      for (size_t r = 0; r < rows; r++, in += g->row, out += g->row) vec_store(out, vec_permute(vec_load(in), index));
+    }
     return;
   }
   int source[NTK_MAX_SIDE];
