@@ -72,6 +72,11 @@ INLINE vec vec_fnma(vec a, vec b, vec c) { return AVX(fnmadd)(a, b, c); } /* -a 
 INLINE vec vec_abs(vec a) { return AVX(abs)(a); }
 INLINE vec vec_sqrt_where(vec a, mask m) { return AVX(maskz_sqrt)(m, a); }           /* 0 where the mask is off */
 INLINE vec vec_add_where(vec a, vec b, mask m) { return AVX(mask_add)(a, m, a, b); } /* a + (m ? b : 0) */
+/* A square root that is 0 outside a mask. Here whoever uses it masks it, which keeps the comparison out of the chain
+ * of operations that leads to the root. */
+INLINE vec vec_root(vec a, mask m) { return (void)m, AVX(sqrt)(a); }
+INLINE vec vec_root_mul(vec root, vec a, mask m) { return AVX(maskz_mul)(m, root, a); }
+INLINE vec vec_root_fnma(vec root, vec a, vec c, mask m) { return AVX(mask3_fnmadd)(root, a, c, m); } /* c - root a */
 INLINE vec vec_keep(vec a, mask m) { return AVX(maskz_mov)(m, a); }
 INLINE vec vec_select(mask m, vec a, vec b) { return AVX(mask_blend)(m, b, a); } /* m ? a : b */
 INLINE mask mask_make(uint64_t bits) { return (mask)bits; }
@@ -137,6 +142,9 @@ INLINE vec vec_sqrt(vec a) {
 #endif
 }
 INLINE vec vec_sqrt_where(vec a, mask m) { return vec_sqrt(vec_keep(a, m)); }
+INLINE vec vec_root(vec a, mask m) { return vec_sqrt_where(a, m); }
+INLINE vec vec_root_mul(vec root, vec a, mask m) { return (void)m, root * a; }
+INLINE vec vec_root_fnma(vec root, vec a, vec c, mask m) { return (void)m, vec_fnma(root, a, c); }
 INLINE vec vec_add_where(vec a, vec b, mask m) { return a + vec_keep(b, m); }
 #if defined(__clang__)
 INLINE vec vec_shift_up(vec v, mask keep) {

@@ -31,6 +31,7 @@ static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, v
   const ntk_program *p = t->program;
   int row = t->g.row, partner = ntk_axis_partner(r, p->height, t->a), signed_rho = layer->signed_rho;
   const int whole = whole_duals(layer);
+  const int risk = !p->want_ntk || NTK_REAL_F64 || beside_itself(t) ? -1 : judged_at(p, layer);
   const real *x = t->x_norms + ((size_t)layer->table * p->height + 2 * r) * row;
   const real *z = t->z_norms + ((size_t)layer->table * p->height + 2 * partner) * row;
   const vec snap = vec_set((real)NTK_DUAL_SNAP);
@@ -43,10 +44,12 @@ static void activate_row(tile_state *t, const ntk_program_layer *layer, int r, v
     } else {
       d = vec_fms(n_x, n_z, signed_rho ? vec_abs(s[k]) : s[k]);
     }
-    m[0] = d * vec_load(x + row + k * LANES) * vec_load(z + row + k * LANES);
+    m[0] = d * (vec_load(x + row + k * LANES) * vec_load(z + row + k * LANES));
     mask apart = vec_greater(m[0], from_deficit ? vec_zero() : snap);
     q = vec_sqrt_where(m[0], apart);
-    if (p->want_ntk && !NTK_REAL_F64 && judged_at(p, layer) >= 0) note_risk(t, judged_at(p, layer), r, k, v, m[0], q);
+    if (risk >= 0)
+      note_risk(t, risk, (ptrdiff_t)r * row + k * LANES, (ptrdiff_t)partner * row + k * LANES, v, m[0], q,
+                &t->risk_weight[risk]);
     mask positive = vec_greater(from_deficit ? v : s[k], vec_zero());
     if (whole)
       NTK_DUALS_WHOLE(theta, poly, m, 1, 1);
@@ -177,7 +180,7 @@ static void layer_any(tile_state *t, int l, int from, int to) {
       for (int k = 0; k < nv; k++) s[k] = s[k] * rescale, tt[k] = tt[k] * rescale, vv[k] = vv[k] * rescale;
     vec covariance[MAX_NV];
     for (int k = 0; k < nv; k++) covariance[k] = deficit_out ? vec_sub(vv[k], s[k]) : s[k];
-    if (layer->tap >= 0) pool_row(nv, t, layer->tap, r, covariance, tt);
+    if (layer->tap >= 0) pool_row(nv, t, r, covariance, tt);
     if (layer->result) store_slot(t, layer->result, r, covariance, tt);
     if (!next) continue;
     if (next->gain != 0)

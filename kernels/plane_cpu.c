@@ -80,7 +80,7 @@ INLINE void input_fast(const int NV, tile_state *t) {
 static void enter_input(tile_state *t) {
   const ntk_program *p = t->program;
   const int kind = layer_kind(p, &t->g, 0);
-  if (t->g.few && p->layers[0].cols == 3 && kind != SLOW && KIND_SIGNED(kind)) {
+  if (t->g.few && p->layers[0].cols == 3 && kind != SLOW && (kind & SIGNED)) {
     if (t->g.nv == 1)
       input_fast(1, t);
     else if (t->g.nv == 2)
@@ -128,43 +128,95 @@ static void pool_slot(const tile_state *t, const ntk_program_layer *layer) {
       s[k] = vec_load(at.s + k * LANES);
       tt[k] = t->program->want_ntk ? vec_load(at.t + k * LANES) : vec_zero();
     }
-    pool_row(t->g.nv, t, layer->tap, r, s, tt);
+    pool_row(t->g.nv, t, r, s, tt);
   }
 }
 
-static void run_tile(tile_state *t, const ntk_tile *tile, double *first_sums, double *sums) {
+/* Makes tile `index` of a group the current one. */
+static void enter_tile(tile_state *t, const ntk_tile *tile, int index) {
   const ntk_program *p = t->program;
-  int row = t->g.row;
+  t->index = index;
   t->a = tile->a, t->first_row = tile->first_row, t->rows = tile->row_count;
   /* an image with its copy has rho = 1 on the offset-0 plane, which snapping keeps exact */
   t->deficit = t->flat && !(t->copies && t->a == 0 && t->b == 0);
   t->seam = p->layers[0].circular || tile->a == 0 ? -1 : p->height - tile->a;
-  int before = row_position(t, t->first_row) - 1, after = row_position(t, t->first_row + t->rows - 1) + 1;
+}
+
+/* Rows of zeros around those of the tile. */
+static void frame_rows(const tile_state *t) {
+  const int row = t->g.row;
+  const size_t before = (size_t)(row_position(t, t->first_row) - 1) * row;
+  const size_t after = (size_t)(row_position(t, t->first_row + t->rows - 1) + 1) * row;
+  const size_t seam = t->seam >= 0 ? (size_t)(row_position(t, t->seam) - 1) * row : before;
   real *const buffers[6] = {t->h_s[0], t->h_s[1], t->h_t[0], t->h_t[1], t->h_v[0], t->h_v[1]};
   for (int q = 0; q < (t->deficit ? 6 : 4); q++)
     for (int k = 0; k < row; k += LANES) {
-      vec_store(buffers[q] + (size_t)before * row + k, vec_zero());
-      vec_store(buffers[q] + (size_t)after * row + k, vec_zero());
-      if (t->seam >= 0) vec_store(buffers[q] + ((size_t)t->seam + 1) * row + k, vec_zero());
+      vec_store(buffers[q] + before + k, vec_zero());
+      vec_store(buffers[q] + after + k, vec_zero());
+      vec_store(buffers[q] + seam + k, vec_zero());
     }
-  find_pools(t);
-  memset(t->accumulators, 0, (size_t)p->tap_count * p->pool_count * 2 * row * sizeof(real));
-  int from = 0, l = 0;
-  if (t->deficit && t->x_exact) {
-    first_exact(t, first_sums);
-    from = l = 1;
-  } else if (p->channels > 0) {
-    enter_input(t);
+}
+
+/* One layer of one tile. */
+static void run_tile_layer(tile_state *t, int l, int kind, int from, double *sums) {
+  const ntk_program_layer *layer = &t->program->layers[l];
+  if (layer->from && (kind == SLOW || !enters_alone(layer))) enter_slot(t, l, from);
+  if (layer->tap >= 0) start_pools(t);
+  if (kind == SLOW) {
+    layer_any(t, l, from, !from);
+  } else {
+    layer_functions(t)[kind](t, l, from, !from);
+    if ((kind & KEEP) && layer->tap >= 0) pool_slot(t, layer);
   }
-  const layer_function *fast = layer_functions(t);
+  if (layer->tap >= 0) pool_columns(t, layer->tap, sums);
+}
+
+/* A group of tiles through all layers (group_at). Each tile is pooled on its own, so that the sums do not depend on
+ * the groups. */
+static void run_tiles(tile_state *t, const ntk_tile *tiles, int count, double *first_sums, double *sums) {
+  const ntk_program *p = t->program;
+  int starts[GROUP_VECTORS + 1] = {0}, from = 0, l = 0;
+  for (int k = 0; k < count; k++) {
+    enter_tile(t, &tiles[k], k);
+    frame_rows(t);
+    starts[k + 1] = write_places(t, starts[k]);
+    if (t->deficit && t->x_exact) {
+      if (p->layers[0].tap >= 0) start_pools(t);
+      first_exact(t, first_sums);
+      if (p->layers[0].tap >= 0) pool_columns(t, p->layers[0].tap, sums);
+      from = l = 1;
+    } else if (p->channels > 0) {
+      enter_input(t);
+    }
+  }
   for (; l < p->layer_count; l++, from = !from) {
-    int kind = layer_kind(p, &t->g, l);
-    if (p->in_stages && !(tile->demands >> p->layers[l].demand & 1)) continue;
-    if (p->layers[l].from) enter_slot(t, l, from);
-    (kind == SLOW ? layer_any : fast[kind])(t, l, from, !from);
-    if (kind != SLOW && KIND_KEEPS(kind) && p->layers[l].tap >= 0) pool_slot(t, &p->layers[l]);
+    const ntk_program_layer *layer = &p->layers[l];
+    const int kind = layer_kind(p, &t->g, l);
+    if (p->in_stages && !(tiles->demands >> layer->demand & 1)) continue;
+    if (kind != SLOW && layer->tap < 0 && (!layer->from || enters_alone(layer))) {
+      t->first_place = 0, t->place_count = starts[count];
+      layer_functions(t)[kind](t, l, from, !from);
+      continue;
+    }
+    for (int k = 0; k < count; k++) {
+      enter_tile(t, &tiles[k], k);
+      t->first_place = starts[k], t->place_count = t->rows;
+      run_tile_layer(t, l, kind, from, sums);
+    }
   }
-  pool_columns(t, sums);
+}
+
+/* How many of the tiles from number `first` on pass together: of one column offset and one demand, and none that is
+ * treated in a way of its own. */
+static int group_at(const tile_state *t, int first) {
+  const ntk_program *p = t->program;
+  const ntk_tile *tiles = &p->tiles[first];
+  const int most = t->flat || (first == 0 && (t->copies || p->pool_count > 1)) ? 1 : group_capacity(p, &t->g);
+  int count = 1;
+  while (count < most && first + count < p->tile_count && tiles[count].b == tiles->b &&
+         tiles[count].demands == tiles->demands)
+    count++;
+  return count;
 }
 
 /* Rotated copies of z and column weights for the tiles of one b. */
@@ -200,21 +252,23 @@ static void enter_columns(tile_state *t, int b, const void *z, real *rotated) {
 }
 
 typedef struct scratch_plan {
-  size_t first, h, line, weights, accumulators, pools, rotated, total; /* sizes in reals, multiples of 16 */
+  size_t first, h, line, idle, weights, accumulators, pools, rotated, total; /* sizes in reals, multiples of 16 */
 } scratch_plan;
 
 static size_t round16(size_t n) { return (n + 15) / 16 * 16; }
 
 static scratch_plan plan_scratch(const ntk_program *p, const layout *g) {
   scratch_plan s;
-  s.h = round16((size_t)(p->height + 3) * g->row) + 64; /* +64: keeps the buffers off one another's cache sets */
-  s.line = (size_t)2 * HALO + 3 * (size_t)g->row;
+  const size_t tiles = (size_t)group_capacity(p, g), slot = 2 * slot_plane(p, g);
+  s.h = round16(tiles * (p->height + 3) * g->row) + 64; /* +64: keeps the buffers off one another's cache sets */
+  s.line = (size_t)2 * HALO + (size_t)g->row;
+  s.idle = p->in_stages ? round16((tiles * slot > s.h ? tiles * slot : s.h) + 2 * (size_t)g->row) : 0;
   s.weights = round16((size_t)p->pool_count * g->row);
-  s.accumulators = round16((size_t)p->tap_count * p->pool_count * 2 * g->row);
+  s.accumulators = round16((size_t)p->pool_count * 2 * g->row);
   s.rotated = pixel_reals(p, g) + norm_reals(p, g) + hash_reals(p, g);
   s.first = round16((size_t)p->height * p->width * sizeof(double) / sizeof(real));
   s.pools = round16(2 * (size_t)p->pool_count / sizeof(real) + 1);
-  s.total = s.first + 6 * s.h + s.line + s.weights + s.accumulators + s.pools + s.rotated;
+  s.total = s.first + 6 * s.h + s.line + 2 * s.idle + s.weights + s.accumulators + s.pools + s.rotated;
   return s;
 }
 
@@ -250,8 +304,10 @@ static real *lay_out(tile_state *t, const scratch_plan *sizes, real *at) {
     t->h_t[k] = at, at += sizes->h;
     t->h_v[k] = at, at += sizes->h;
   }
-  memset(at, 0, sizes->line * sizeof(real));
-  t->zeros = at, t->nobody = at + t->g.row, t->line = at + 2 * t->g.row + HALO, at += sizes->line;
+  memset(at, 0, (sizes->line + sizes->idle) * sizeof(real));
+  t->line = at + HALO, at += sizes->line;
+  t->zeros = at + t->g.row, at += sizes->idle; /* a filter reads a row before them */
+  t->nobody = at, at += sizes->idle;
   t->col_weights = at, at += sizes->weights;
   memset(t->col_weights, 0, sizes->weights * sizeof(real)); /* lanes beyond the width */
   t->accumulators = at, at += sizes->accumulators;
@@ -281,9 +337,10 @@ static double pair_plain(const ntk_program *p, const void *x, const void *z, con
   enter_pair(&t, x, z);
   t.flat = needs_deficit(p, x, z);
   if (t.flat && first_is_exact(p, &t.g)) t.x_exact = exact_section(p, &t.g, x), t.z_exact = exact_section(p, &t.g, z);
-  for (int k = 0; k < p->tile_count; k++) {
+  for (int k = 0, count; k < p->tile_count; k += count) {
+    count = group_at(&t, k);
     if (k == 0 || p->tiles[k].b != t.b) enter_columns(&t, p->tiles[k].b, z, rotated);
-    run_tile(&t, &p->tiles[k], first_sums, sums);
+    run_tiles(&t, &p->tiles[k], count, first_sums, sums);
     /* among several pools a small one must not have its near-duplicates diluted by the planes of a large one */
     if (k == 0 && p->pool_count > 1) central_risk = estimated_risk(&t);
   }

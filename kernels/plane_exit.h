@@ -68,7 +68,7 @@ INLINE void exit_column_sums(int nv, const tile_state *t, const ntk_exit *e, int
 INLINE void exit_filter_rows(const int NV, const tile_state *t, const ntk_exit *e, int r, real *out) {
   const int nv = NV ? NV : t->g.nv;
   const int row = t->g.row, ntk = t->program->want_ntk;
-  const real *slot = t->slots[e->slot];
+  const real *slot = slot_at(t, e->slot, 0).s;
   vec s[MAX_NV], tt[MAX_NV];
   exit_column_sums(nv, t, e, r, slot, s);
   row_sums(NV, t, e->filter_cols, e->circular, s, out);
@@ -176,7 +176,7 @@ INLINE void add_filtered(const int NV, const int SIZE, const int D, const tile_s
                          const real_bits *lanes, int c, int first, int end, real *to, size_t out_plane) {
   const int height = t->program->height, row = NV * LANES, outs = NV == 1 ? 1 : NV / 2;
   const int seam = t->a ? height - t->a : -1, ntk = t->program->want_ntk;
-  const real *slot = t->slots[e->slot] + (size_t)(2 * first + c) * row;
+  const real *slot = slot_at(t, e->slot, 2 * first + c).s;
   const size_t plane = slot_plane(t->program, &t->g);
   const vec gain = vec_set((real)e->gain);
   to += (size_t)first * outs * LANES;
@@ -238,7 +238,7 @@ static void exit_class(const tile_state *t, const ntk_exit *e, const layout *out
     return;
   }
   for (int n = 0; !exit_is_filtered(e) && n < states; n++) {
-    const real *from = t->slots[e->slot] + n * slot_plane(p, &t->g) + (size_t)(2 * first + c) * row + column;
+    const real *from = slot_at(t, e->slot, 2 * first + c).s + n * slot_plane(p, &t->g) + column;
     const class_rows rows = {from,        to + n * out_plane + (size_t)first * out->row,
                              end - first, (size_t)2 * row,
                              out->row,    pair ? (size_t)row : 0};
@@ -282,7 +282,7 @@ static void exit_rows(const tile_state *t, const ntk_exit *e, const window_table
     const int partner = ntk_axis_partner(r, p->height, t->a);
     if (table->start[r] == table->start[r + 1] || table->start[partner] == table->start[partner + 1]) continue;
     if (filtered) exit_filter(t, e, r, line);
-    const real *from = filtered ? line : t->slots[e->slot] + (size_t)r * row;
+    const real *from = filtered ? line : slot_at(t, e->slot, r).s;
     const size_t state = filtered ? (size_t)row : plane;
     for (int x = table->start[r]; x < table->start[r + 1]; x++)
       for (int z = table->start[partner]; z < table->start[partner + 1]; z++) {

@@ -97,7 +97,7 @@ static void first_exact(tile_state *t, double *sums) {
       d[k] = d[k] * rescale, tt[k] = tt[k] * rescale, v[k] = v[k] * rescale;
       s[k] = v[k] - d[k];
     }
-    if (layer->tap >= 0) pool_row(t->g.nv, t, layer->tap, r, s, tt);
+    if (layer->tap >= 0) pool_row(t->g.nv, t, r, s, tt);
     if (layer[1].trained)
       for (int k = 0; k < t->g.nv; k++) tt[k] = tt[k] + s[k];
     store_row(t, &layer[1], r, d, tt, v, 1);

@@ -21,6 +21,11 @@ static size_t buffer_reals(const ntk_program *top, int buffer) {
   return round16((size_t)stage->tile_count * state_reals(stage, &g));
 }
 
+/* A slot of a group of tiles. */
+static size_t slot_reals(const ntk_program *p, const layout *g) {
+  return round16((size_t)group_capacity(p, g) * state_reals(p, g));
+}
+
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 static stages_plan plan_stages(const ntk_program *top) {
@@ -35,7 +40,7 @@ static stages_plan plan_stages(const ntk_program *top) {
       tables += table_shorts(&p->exits[e].rows);
     }
     s.program = larger(s.program, sizes.total);
-    s.slots = larger(s.slots, (size_t)p->slot_count * round16(state_reals(p, &g)));
+    s.slots = larger(s.slots, (size_t)p->slot_count * slot_reals(p, &g));
     s.sums = larger(s.sums, sums);
     s.moves = larger(s.moves, (moves * sizeof(column_move) + 63) / 64 * 64);
     s.tables = larger(s.tables, (tables * sizeof(short) + 63) / 64 * 64);
@@ -77,27 +82,26 @@ static stages_run open_stages(const ntk_program *top, void *scratch) {
   return run;
 }
 
-/* Points the slots of a tile to the buffers that fill them, or to memory of their own. */
-static void point_slots(const stages_run *run, const tile_state *t, int stage, int tile) {
+/* Points the slots of a group of tiles to the buffers that fill them, or to memory of their own. */
+static void point_slots(const stages_run *run, const tile_state *t, int stage, int first_tile) {
   const ntk_program *p = t->program;
-  const size_t size = state_reals(p, &t->g);
+  const size_t state = state_reals(p, &t->g), slot = slot_reals(p, &t->g);
   run->slots[0] = NULL;
-  for (int k = 1; k <= p->slot_count; k++) run->slots[k] = run->local + (size_t)(k - 1) * round16(size);
+  for (int k = 1; k <= p->slot_count; k++) run->slots[k] = run->local + (size_t)(k - 1) * slot;
   for (int k = 0; k < run->top->buffer_count; k++)
-    if (run->top->buffers[k].stage == stage) run->slots[run->top->buffers[k].slot] = run->buffers[k] + tile * size;
+    if (run->top->buffers[k].stage == stage)
+      run->slots[run->top->buffers[k].slot] = run->buffers[k] + first_tile * state;
 }
 
 /* What the exits of a stage keep between its tiles. */
 typedef struct exit_work {
   int direct;
+  const ntk_program *target;
+  layout out;
   real *sums;
   window_table table;
   unsigned char touched[NTK_MAX_SIDE];
 } exit_work;
-
-static const ntk_program *exit_target(const stages_run *run, const ntk_exit *e) {
-  return &run->top->stages[run->top->buffers[e->buffer].stage];
-}
 
 static void open_exits(const stages_run *run, const tile_state *t, exit_work *work) {
   const ntk_program *p = t->program;
@@ -105,8 +109,9 @@ static void open_exits(const stages_run *run, const tile_state *t, exit_work *wo
   short *table = run->tables;
   for (int k = 0; k < p->exit_count; k++) {
     const ntk_exit *e = &p->exits[k];
-    const layout out = layout_of(exit_target(run, e));
-    work[k].direct = exit_is_direct(&t->g, e, &out);
+    work[k].target = &run->top->stages[run->top->buffers[e->buffer].stage];
+    work[k].out = layout_of(work[k].target);
+    work[k].direct = exit_is_direct(&t->g, e, &work[k].out);
     if (work[k].direct) continue;
     work[k].sums = sums;
     work[k].table = fill_table(&e->rows, table);
@@ -122,15 +127,13 @@ static void leave_tile(const stages_run *run, const tile_state *t, const ntk_til
   const ntk_program *p = t->program;
   for (int k = 0; k < p->exit_count; k++) {
     const ntk_exit *e = &p->exits[k];
-    const ntk_program *target = exit_target(run, e);
-    const layout out = layout_of(target);
     const int demanded = tile->demands >> e->demand & 1;
     if (work[k].direct) {
-      if (demanded) exit_direct(t, e, target, &out, run->buffers[e->buffer]);
+      if (demanded) exit_direct(t, e, work[k].target, &work[k].out, run->buffers[e->buffer]);
       continue;
     }
     if (demanded) exit_rows(t, e, &work[k].table, work[k].sums, work[k].touched);
-    if (last) exit_columns(t, e, target, run->buffers[e->buffer], work[k].sums, work[k].touched, run->moves);
+    if (last) exit_columns(t, e, work[k].target, run->buffers[e->buffer], work[k].sums, work[k].touched, run->moves);
   }
 }
 
@@ -144,12 +147,16 @@ static void run_stage(const stages_run *run, int stage, const void *x, const voi
   real *rotated = lay_out(&t, &sizes, run->program + sizes.first);
   open_exits(run, &t, work);
   enter_pair(&t, x, z);
-  for (int k = 0; k < p->tile_count; k++) {
-    const ntk_tile *tile = &p->tiles[k];
-    if (k == 0 || tile->b != t.b) enter_columns(&t, tile->b, z, rotated);
-    point_slots(run, &t, stage, k);
-    run_tile(&t, tile, NULL, sums);
-    leave_tile(run, &t, tile, work, k + 1 == p->tile_count || tile[1].b != tile->b);
+  for (int first = 0, count; first < p->tile_count; first += count) {
+    const ntk_tile *tiles = &p->tiles[first];
+    count = group_at(&t, first);
+    if (first == 0 || tiles->b != t.b) enter_columns(&t, tiles->b, z, rotated);
+    point_slots(run, &t, stage, first);
+    run_tiles(&t, tiles, count, NULL, sums);
+    for (int k = 0; k < count; k++) {
+      enter_tile(&t, &tiles[k], k);
+      leave_tile(run, &t, &tiles[k], work, first + k + 1 == p->tile_count || tiles[k + 1].b != tiles->b);
+    }
   }
   for (int k = 0; k < 2; k++) risks[k] += risk_at(&t, k);
 }
