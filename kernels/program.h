@@ -18,18 +18,17 @@ enum {
 /* One affine layer followed by an activation or nothing. Where networks branch, states wait in slots, numbered from 1;
  * slot 0 is none. A state in a slot is (S, T), T without the S that the next trained layer adds. */
 typedef struct ntk_program_layer {
-  int rows, cols; /* filter, odd */
-  int circular;   /* padding: 0 zero, 1 circular */
-  int trained;    /* 1: the affine layer adds S to T: gain 1 */
-  int relu;       /* 1: an activation follows; 0: the next affine layer follows directly */
-  int signed_rho; /* 1: S may be negative before this ReLU (no earlier one) */
-  int tap;        /* index of the readout taken after this layer, or -1 */
-  int norm;       /* index of this activation among its program's, or -1 */
-  int table;      /* where its tables of an image begin, in tables of height rows */
-  double bias;    /* b_std^2 / alpha, before the images' powers of two */
-  double
-      gain; /* T gets gain times the filter of the old S, and `constant` / alpha: 1 and the bias where it is trained, */
-  double constant; /* others in the standard parameterisation */
+  int rows, cols;  /* filter, odd */
+  int circular;    /* padding: 0 zero, 1 circular */
+  int trained;     /* 1: the affine layer adds S to T: gain 1 */
+  int relu;        /* 1: an activation follows; 0: the next affine layer follows directly */
+  int signed_rho;  /* 1: S may be negative before this ReLU (no earlier one) */
+  int tap;         /* index of the readout taken after this layer, or -1 */
+  int norm;        /* index of this activation among its program's, or -1 */
+  int table;       /* where its tables of an image begin, in tables of height rows */
+  double bias;     /* b_std^2 / alpha, before the images' powers of two */
+  double gain;     /* T gets gain times the filter of the old S: 1 where the layer is trained, ... */
+  double constant; /* ... and this: the bias where it is trained. Others in the standard parameterisation */
   double rescale;  /* power of two that S and T are multiplied by after the activation (1 almost always) */
   int from; /* slot that the filter reads; 0: the layer before (the first layer of an image: the input products) */
   int add;  /* slot added behind filter and bias: a residual sum */

@@ -89,3 +89,15 @@ double ntk_test_error(double got, long double want) {
 }
 
 bool ntk_test_verbose(void) { return getenv("NTK_TEST_VERBOSE") != NULL; }
+
+ntk_status ntk_test_matrix_write(void *matrix, int64_t tile_row, int64_t tile_column, int64_t rows, int64_t columns,
+                                 const double *const *values) {
+  const ntk_test_matrix *sink = matrix;
+  for (size_t k = 0; k < sink->outputs; k++)
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t j = 0; j < columns; j++) {
+        const int64_t row = tile_row * sink->tile + i, column = tile_column * sink->tile + j;
+        sink->out[((int64_t)k * sink->rows + row) * sink->columns + column] = values[k][i * columns + j];
+      }
+  return NTK_OK;
+}

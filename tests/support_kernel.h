@@ -38,6 +38,15 @@ double ntk_test_gaussian(ntk_test_random *random);
 /* count inputs of Gaussian values, to be freed. */
 double *ntk_test_inputs(uint64_t seed, ntk_shape shape, int64_t count);
 
+/* Gathers the tiles of ntk_tiles_job in one array (job.write and job.user). */
+typedef struct ntk_test_matrix {
+  double *out; /* [output][rows][columns] */
+  size_t outputs;
+  int64_t tile, rows, columns;
+} ntk_test_matrix;
+ntk_status ntk_test_matrix_write(void *matrix, int64_t tile_row, int64_t tile_column, int64_t rows, int64_t columns,
+                                 const double *const *values);
+
 /* |got - want| / |want|; absolute where want is 0; infinite for a NaN. */
 double ntk_test_error(double got, long double want);
 

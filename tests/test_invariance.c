@@ -42,24 +42,6 @@ static double *inputs(ntk_shape shape) {
 
 /* ---- tiles and threads */
 
-typedef struct matrix_sink {
-  double *out; /* [output][rows][columns] */
-  size_t outputs;
-  int64_t tile, rows, columns;
-} matrix_sink;
-
-static ntk_status write_matrix(void *user, int64_t tile_row, int64_t tile_column, int64_t rows, int64_t columns,
-                               const double *const *values) {
-  const matrix_sink *sink = user;
-  for (size_t k = 0; k < sink->outputs; k++)
-    for (int64_t i = 0; i < rows; i++)
-      for (int64_t j = 0; j < columns; j++) {
-        const int64_t row = tile_row * sink->tile + i, column = tile_column * sink->tile + j;
-        sink->out[((int64_t)k * sink->rows + row) * sink->columns + column] = values[k][i * columns + j];
-      }
-  return NTK_OK;
-}
-
 /* The hash of the tiles that are handed out; those below the diagonal of a symmetric matrix stay 0. */
 static uint64_t run_hash(const ntk_plan *plan, int threads, int64_t tile, const double *x, const double *z,
                          bool diagonal) {
@@ -67,9 +49,9 @@ static uint64_t run_hash(const ntk_plan *plan, int threads, int64_t tile, const 
   const int64_t columns = diagonal ? 1 : z ? COLUMNS : ROWS;
   const size_t count = outputs * ROWS * (size_t)columns;
   double *out = calloc(count, sizeof *out);
-  matrix_sink sink = {out, outputs, tile, ROWS, columns};
+  ntk_test_matrix sink = {out, outputs, tile, ROWS, columns};
   ntk_tiles_job job = {.stage = "test", .rows = {NULL, x, ROWS}, .diagonal = diagonal, .tile = tile};
-  job.sink = (ntk_tile_sink){&sink, NULL, write_matrix};
+  job.sink = (ntk_tile_sink){&sink, NULL, ntk_test_matrix_write};
   if (z) job.columns = (ntk_inputs){NULL, z, COLUMNS};
   ntk_context *context = ntk_test_context("auto");
   cr_assert_eq(ntk_context_set_threads(context, threads), NTK_OK);

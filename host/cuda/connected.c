@@ -10,6 +10,7 @@
 #include "host/cuda/blas.h"
 #include "host/cuda/call.h"
 #include "host/cuda/device.h"
+#include "host/cuda/parts.h"
 #include "host/gram/plan.h"
 #include "host/status.h"
 #include "kernels/cuda/fc_cuda.h"
@@ -210,14 +211,8 @@ static ntk_status enter_inputs(connected_worker *w, input_block *side, int64_t f
   return NTK_OK;
 }
 
-/* A block of a tile: inputs [i0, i0 + rows) and [j0, j0 + columns), whose first value is the tile's value `base`. */
-typedef struct extent {
-  int64_t i0, rows, j0, columns, base, stride; /* stride: values a row of the tile */
-  bool triangle, diagonal;
-} extent;
-
 /* Stores the values of rows [first, first + rows) of a block from the sums on the host. */
-static ntk_status store_rows(connected_worker *w, int evaluation, const extent *e, int64_t first, int64_t rows) {
+static ntk_status store_rows(connected_worker *w, int evaluation, const ntk_cuda_part *e, int64_t first, int64_t rows) {
   const ntk_plan *plan = w->shared->plan;
   const int64_t outputs = 2 * (int64_t)plan->program.tap_count;
   int64_t pairs = 0;
@@ -225,14 +220,14 @@ static ntk_status store_rows(connected_worker *w, int evaluation, const extent *
     const int64_t from = e->diagonal || e->triangle ? i : 0, to = e->diagonal ? i + 1 : e->columns;
     for (int64_t j = from; j < to; j++)
       NTK_TRY(ntk_value_store(plan, evaluation, w->sums + ((i - first) * e->columns + j) * outputs, w->one, w->values,
-                              (size_t)(e->base + (e->diagonal ? i : i * e->stride + j)), e->i0 + i, e->j0 + j));
+                              ntk_cuda_part_value(e, i, j), e->i0 + i, e->j0 + j));
     pairs += to - from;
   }
   if (evaluation + 1 == ntk_plan_evaluations(plan)) atomic_fetch_add(&w->shared->pairs, pairs);
   return NTK_OK;
 }
 
-static ntk_status run_evaluation(connected_worker *w, int evaluation, const extent *e) {
+static ntk_status run_evaluation(connected_worker *w, int evaluation, const ntk_cuda_part *e) {
   const bool same = e->i0 == e->j0 && w->x.source == w->z.source;
   input_block *x = evaluation ? &w->f : &w->x, *z = same ? &w->x : &w->z;
   NTK_TRY(enter_inputs(w, x, e->i0, e->rows));
@@ -252,42 +247,17 @@ static ntk_status run_evaluation(connected_worker *w, int evaluation, const exte
   return NTK_OK;
 }
 
-static ntk_status run_block(connected_worker *w, const extent *e) {
+static ntk_status run_block(void *worker, const ntk_cuda_part *e) {
+  connected_worker *w = worker;
   for (int k = 0; k < ntk_plan_evaluations(w->shared->plan); k++) NTK_TRY(run_evaluation(w, k, e));
-  return NTK_OK;
-}
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* A whole tile, block by block. */
-static ntk_status run_blocks(connected_worker *w, const extent *tile) {
-  const int64_t block = w->fc.block;
-  for (int64_t i = 0; i < tile->rows; i += block)
-    for (int64_t j = tile->diagonal || tile->triangle ? i : 0; j < tile->columns; j += block) {
-      extent e = *tile;
-      e.i0 += i, e.rows = least(block, tile->rows - i);
-      e.j0 += j, e.columns = least(block, tile->columns - j);
-      e.base = tile->diagonal ? i : i * tile->stride + j;
-      e.triangle = tile->triangle && i == j;
-      NTK_TRY(run_block(w, &e));
-      if (tile->diagonal) break;
-    }
   return NTK_OK;
 }
 
 static ntk_status run_tile(void *worker, int64_t tile_row, int64_t tile_column, int64_t *rows, int64_t *columns,
                            const double *const **values) {
   connected_worker *w = worker;
-  const ntk_tiles_job *job = w->shared->job;
-  extent e = {.i0 = tile_row * w->tile, .j0 = tile_column * w->tile, .diagonal = job->diagonal};
-  if (e.diagonal) e.j0 = e.i0;
-  e.triangle = !e.diagonal && job->columns.count == 0 && tile_row == tile_column;
-  e.rows = least(w->tile, w->x.source->count - e.i0);
-  e.columns = e.stride = e.diagonal ? e.rows : least(w->tile, w->z.source->count - e.j0);
-  NTK_TRY(ntk_cuda_tile_status(run_blocks(w, &e), &w->device, tile_row, tile_column));
-  if (e.triangle) ntk_values_mirror(w->shared->plan, w->values, e.rows);
-  *rows = e.rows, *columns = e.diagonal ? 1 : e.columns, *values = (const double *const *)w->values;
-  return NTK_OK;
+  const ntk_cuda_parts work = {w->shared, &w->device, w->tile, w->fc.block, w->values, run_block, w};
+  return ntk_cuda_run_tile(&work, tile_row, tile_column, rows, columns, values);
 }
 
 const ntk_worker_ops ntk_cuda_connected_ops = {host_bytes, create_worker, free_worker, run_tile};

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "host/cuda/call.h"
+#include "host/cuda/parts.h"
 #include "host/cuda/stage_batch.h"
 #include "host/cuda/stage_images.h"
 #include "host/gram/plan.h"
@@ -258,13 +259,7 @@ static ntk_status enter_exact(stages_worker *w, stage_side *side, int64_t at) {
 
 /* ---- pairs ---- */
 
-/* A part of a tile: images [i0, i0 + rows) and [j0, j0 + columns), whose first value is the tile's value `base`. */
-typedef struct extent {
-  int64_t i0, rows, j0, columns, base, stride; /* stride: values a row of the tile */
-  bool triangle, diagonal;
-} extent;
-
-static stage_side *column_side(stages_worker *w, const extent *e) {
+static stage_side *column_side(stages_worker *w, const ntk_cuda_part *e) {
   if (w->evaluation > 0) return &w->z; /* the rows are other images than the columns */
   return e->triangle || (e->diagonal && w->z.source == w->x.source) ? &w->x : &w->z;
 }
@@ -273,19 +268,17 @@ static bool last_evaluation(const stages_worker *w) {
   return w->evaluation + 1 == ntk_plan_evaluations(w->shared->plan);
 }
 
-static int64_t extent_pairs(const extent *e) { return e->diagonal ? e->rows : e->rows * e->columns; }
-
 /* Fills the batch with at most `limit` pairs of the extent from *next on: all of them, or those at the given places.
  * Those that need float64 in any case go to w->risky, unless this is it. */
-static int fill_batch(stages_worker *w, int limit, const extent *e, const int64_t *places, int64_t count, bool exact,
-                      int64_t *next) {
+static int fill_batch(stages_worker *w, int limit, const ntk_cuda_part *e, const int64_t *places, int64_t count,
+                      bool exact, int64_t *next) {
   const stage_side *z = column_side(w, e);
   ntk_stage_batch *b = &w->pairs;
   int filled = 0;
   for (; *next < count && filled < limit; ++*next) {
     const int64_t place = places ? places[*next] : *next;
-    const int64_t i = e->diagonal ? place : place / e->columns, j = e->diagonal ? place : place % e->columns;
-    if (e->triangle && j < i) continue;
+    int64_t i, j;
+    if (!ntk_cuda_part_pair(e, place, &i, &j)) continue;
     const ntk_stage_image *x_image = &w->x.images[i], *z_image = &z->images[j];
     if (!exact && !w->program.ops->f64 && ntk_stage_images_need_f64(&w->shared->plan->program, x_image, z_image)) {
       w->risky[w->risky_count++] = place;
@@ -305,19 +298,19 @@ static double risk_of(const stages_worker *w, int k) {
   return (double)w->pairs.risk[2 * k] + (norms > 1 ? norms - 1 : 0) * (double)w->pairs.risk[2 * k + 1];
 }
 
-static ntk_status store_pair(stages_worker *w, const extent *e, int k) {
+static ntk_status store_pair(stages_worker *w, const ntk_cuda_part *e, int k) {
   const ntk_plan *plan = w->shared->plan;
   const ntk_cuda_stage_pair pair = w->pairs.list[k];
   double *const sums = w->pairs.sums + (size_t)k * ntk_plan_sums(plan);
   for (size_t n = 0; n < ntk_plan_sums(plan); n++) sums[n] = ldexp(sums[n], pair.exponent);
-  return ntk_value_store(plan, w->evaluation, sums, w->one, w->values,
-                         (size_t)(e->base + (e->diagonal ? pair.x : pair.x * e->stride + pair.z)), e->i0 + pair.x,
-                         e->j0 + pair.z);
+  return ntk_value_store(plan, w->evaluation, sums, w->one, w->values, ntk_cuda_part_value(e, pair.x, pair.z),
+                         e->i0 + pair.x, e->j0 + pair.z);
 }
 
 /* Runs the pairs at `places` (NULL: all `count` of them) of the extent, batch by batch. In the plan's precision pairs
  * that need float64 go to w->risky. */
-static ntk_status run_places(stages_worker *w, const extent *e, const int64_t *places, int64_t count, bool exact) {
+static ntk_status run_places(stages_worker *w, const ntk_cuda_part *e, const int64_t *places, int64_t count,
+                             bool exact) {
   const ntk_stage_program *program = exact ? &w->twin : &w->program;
   stage_side *z = column_side(w, e);
   const double limit = ntk_risk_limit(w->shared->plan);
@@ -342,52 +335,30 @@ static ntk_status run_places(stages_worker *w, const extent *e, const int64_t *p
   return NTK_OK;
 }
 
-static ntk_status run_evaluation(stages_worker *w, const extent *e) {
+static ntk_status run_evaluation(stages_worker *w, const ntk_cuda_part *e) {
   stage_side *z = column_side(w, e);
   NTK_TRY(enter_images(w, &w->x, e->i0, e->rows, w->evaluation > 0));
-  if (z != &w->x) NTK_TRY(enter_images(w, z, e->j0, e->diagonal ? e->rows : e->columns, false));
+  if (z != &w->x) NTK_TRY(enter_images(w, z, e->j0, e->columns, false));
   w->risky_count = 0;
-  NTK_TRY(run_places(w, e, NULL, extent_pairs(e), false));
+  NTK_TRY(run_places(w, e, NULL, ntk_cuda_part_places(e), false));
   if (w->risky_count == 0) return NTK_OK;
   NTK_TRY(run_places(w, e, w->risky, w->risky_count, true));
   atomic_fetch_add(&w->shared->recomputed, w->risky_count);
   return NTK_OK;
 }
 
-static ntk_status run_extent(stages_worker *w, const extent *e) {
+static ntk_status run_part(void *worker, const ntk_cuda_part *e) {
+  stages_worker *w = worker;
   for (w->evaluation = 0; w->evaluation < ntk_plan_evaluations(w->shared->plan); w->evaluation++)
     NTK_TRY(run_evaluation(w, e));
-  return NTK_OK;
-}
-
-/* A whole tile, part by part. */
-static ntk_status run_parts(stages_worker *w, const extent *tile) {
-  for (int64_t i = 0; i < tile->rows; i += w->part)
-    for (int64_t j = 0; j < tile->columns; j += w->part) {
-      if (tile->triangle && j < i) continue;
-      extent e = *tile;
-      e.i0 += i, e.rows = least(w->part, tile->rows - i);
-      e.j0 += tile->diagonal ? i : j, e.columns = tile->diagonal ? 1 : least(w->part, tile->columns - j);
-      e.base = tile->diagonal ? i : i * tile->stride + j;
-      e.triangle = tile->triangle && i == j;
-      NTK_TRY(run_extent(w, &e));
-    }
   return NTK_OK;
 }
 
 static ntk_status run_tile(void *worker, int64_t tile_row, int64_t tile_column, int64_t *rows, int64_t *columns,
                            const double *const **values) {
   stages_worker *w = worker;
-  const ntk_tiles_job *job = w->shared->job;
-  extent e = {.i0 = tile_row * w->tile, .j0 = tile_column * w->tile, .diagonal = job->diagonal};
-  if (e.diagonal) e.j0 = e.i0;
-  e.triangle = !e.diagonal && job->columns.count == 0 && tile_row == tile_column;
-  e.rows = least(w->tile, w->x.source->count - e.i0);
-  e.columns = e.stride = e.diagonal ? 1 : least(w->tile, w->z.source->count - e.j0);
-  NTK_TRY(ntk_cuda_tile_status(run_parts(w, &e), &w->device, tile_row, tile_column));
-  if (e.triangle) ntk_values_mirror(w->shared->plan, w->values, e.rows);
-  *rows = e.rows, *columns = e.columns, *values = (const double *const *)w->values;
-  return NTK_OK;
+  const ntk_cuda_parts work = {w->shared, &w->device, w->tile, w->part, w->values, run_part, w};
+  return ntk_cuda_run_tile(&work, tile_row, tile_column, rows, columns, values);
 }
 
 const ntk_worker_ops ntk_cuda_stages_ops = {host_bytes, create_worker, free_worker, run_tile};

@@ -11,6 +11,7 @@
 
 #include "host/cuda/batch.h"
 #include "host/cuda/call.h"
+#include "host/cuda/parts.h"
 #include "host/cuda/plane.h"
 #include "host/gram/plan.h"
 #include "host/status.h"
@@ -215,28 +216,20 @@ static ntk_status enter_exact(cuda_worker *w, device_side *side) {
 
 /* ---- pairs ---- */
 
-/* A part of a tile: images [i0, i0 + rows) and [j0, j0 + columns), whose first value is the tile's value `base`. */
-typedef struct extent {
-  int64_t i0, rows, j0, columns, base, stride; /* stride: values a row of the tile */
-  bool triangle, diagonal;
-} extent;
-
 static device_side *row_side(cuda_worker *w, int evaluation) { return evaluation ? &w->f : &w->x; }
 
-static device_side *column_side(cuda_worker *w, const extent *e) {
+static device_side *column_side(cuda_worker *w, const ntk_cuda_part *e) {
   return e->triangle || (e->diagonal && w->z.source == w->x.source) ? &w->x : &w->z;
 }
 
-static int64_t extent_pairs(const extent *e) { return e->diagonal ? e->rows : e->rows * e->columns; }
-
 /* Fills the batch with at most `limit` pairs of the extent from *next on: all of them, or those at the given places. */
-static int fill_batch(ntk_cuda_batch *b, int limit, const extent *e, const int64_t *places, int64_t count,
+static int fill_batch(ntk_cuda_batch *b, int limit, const ntk_cuda_part *e, const int64_t *places, int64_t count,
                       int64_t *next) {
   int filled = 0;
   for (; *next < count && filled < limit; ++*next) {
     const int64_t place = places ? places[*next] : *next;
-    const int64_t i = e->diagonal ? place : place / e->columns, j = e->diagonal ? place : place % e->columns;
-    if (e->triangle && j < i) continue;
+    int64_t i, j;
+    if (!ntk_cuda_part_pair(e, place, &i, &j)) continue;
     b->list[filled] = (ntk_cuda_pair){(int)i, (int)j};
     b->at[filled++] = place;
   }
@@ -245,8 +238,8 @@ static int fill_batch(ntk_cuda_batch *b, int limit, const extent *e, const int64
 
 /* Runs an evaluation of the pairs at `places` (NULL: all `count` of them) of the extent, batch by batch. In the plan's
  * precision pairs that need float64 go to w->risky. */
-static ntk_status run_places(cuda_worker *w, int evaluation, const extent *e, const int64_t *places, int64_t count,
-                             bool exact) {
+static ntk_status run_places(cuda_worker *w, int evaluation, const ntk_cuda_part *e, const int64_t *places,
+                             int64_t count, bool exact) {
   const ntk_plan *plan = w->shared->plan;
   const bool last = evaluation + 1 == ntk_plan_evaluations(plan);
   const ntk_cuda_plane_ops *ops = exact ? &ntk_cuda_plane_f64 : plane_ops(plan);
@@ -265,19 +258,19 @@ static ntk_status run_places(cuda_worker *w, int evaluation, const extent *e, co
         continue;
       }
       NTK_TRY(ntk_value_store(plan, evaluation, b->sums + (size_t)k * outputs, w->one, w->values,
-                              (size_t)(e->base + (e->diagonal ? i : i * e->stride + j)), e->i0 + i, e->j0 + j));
+                              ntk_cuda_part_value(e, i, j), e->i0 + i, e->j0 + j));
     }
     if (!exact && last) atomic_fetch_add(&w->shared->pairs, filled);
   }
   return NTK_OK;
 }
 
-static ntk_status run_evaluation(cuda_worker *w, int evaluation, const extent *e) {
+static ntk_status run_evaluation(cuda_worker *w, int evaluation, const ntk_cuda_part *e) {
   device_side *x = row_side(w, evaluation), *z = column_side(w, e);
   NTK_TRY(enter_images(w, x, e->i0, e->rows));
-  if (z != x) NTK_TRY(enter_images(w, z, e->j0, e->diagonal ? e->rows : e->columns));
+  if (z != x) NTK_TRY(enter_images(w, z, e->j0, e->columns));
   w->risky_count = 0;
-  NTK_TRY(run_places(w, evaluation, e, NULL, extent_pairs(e), false));
+  NTK_TRY(run_places(w, evaluation, e, NULL, ntk_cuda_part_places(e), false));
   if (w->risky_count == 0) return NTK_OK;
   NTK_TRY(enter_exact(w, x));
   NTK_TRY(enter_exact(w, z));
@@ -286,41 +279,17 @@ static ntk_status run_evaluation(cuda_worker *w, int evaluation, const extent *e
   return NTK_OK;
 }
 
-static ntk_status run_extent(cuda_worker *w, const extent *e) {
+static ntk_status run_part(void *worker, const ntk_cuda_part *e) {
+  cuda_worker *w = worker;
   for (int k = 0; k < ntk_plan_evaluations(w->shared->plan); k++) NTK_TRY(run_evaluation(w, k, e));
-  return NTK_OK;
-}
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* A whole tile, part by part. */
-static ntk_status run_parts(cuda_worker *w, const extent *tile) {
-  for (int64_t i = 0; i < tile->rows; i += w->part)
-    for (int64_t j = 0; j < tile->columns; j += w->part) {
-      if (tile->triangle && j < i) continue;
-      extent e = *tile;
-      e.i0 += i, e.rows = least(w->part, tile->rows - i);
-      e.j0 += tile->diagonal ? i : j, e.columns = tile->diagonal ? 1 : least(w->part, tile->columns - j);
-      e.base = tile->diagonal ? i : i * tile->stride + j;
-      e.triangle = tile->triangle && i == j;
-      NTK_TRY(run_extent(w, &e));
-    }
   return NTK_OK;
 }
 
 static ntk_status run_tile(void *worker, int64_t tile_row, int64_t tile_column, int64_t *rows, int64_t *columns,
                            const double *const **values) {
   cuda_worker *w = worker;
-  const ntk_tiles_job *job = w->shared->job;
-  extent e = {.i0 = tile_row * w->tile, .j0 = tile_column * w->tile, .diagonal = job->diagonal};
-  if (e.diagonal) e.j0 = e.i0;
-  e.triangle = !e.diagonal && job->columns.count == 0 && tile_row == tile_column;
-  e.rows = least(w->tile, w->x.source->count - e.i0);
-  e.columns = e.stride = e.diagonal ? 1 : least(w->tile, w->z.source->count - e.j0);
-  NTK_TRY(ntk_cuda_tile_status(run_parts(w, &e), &w->device, tile_row, tile_column));
-  if (e.triangle) ntk_values_mirror(w->shared->plan, w->values, e.rows);
-  *rows = e.rows, *columns = e.columns, *values = (const double *const *)w->values;
-  return NTK_OK;
+  const ntk_cuda_parts work = {w->shared, &w->device, w->tile, w->part, w->values, run_part, w};
+  return ntk_cuda_run_tile(&work, tile_row, tile_column, rows, columns, values);
 }
 
 const ntk_worker_ops ntk_cuda_worker_ops = {host_bytes, create_worker, free_worker, run_tile};

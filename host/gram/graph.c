@@ -102,7 +102,7 @@ static ntk_window subsampling(int stride, int first, int inputs, int outputs) {
 
 /* ---- layers ---- */
 
-static ntk_status check_conv(const ntk_layer *layer, int height, int width) {
+ntk_status ntk_check_conv(const ntk_layer *layer, int height, int width) {
   if (layer->weight_std == 0)
     return ntk_fail(NTK_ERROR_UNSUPPORTED, "layer %d, column %d: W=0 cuts the network off its input", layer->number,
                     layer->column);
@@ -113,9 +113,16 @@ static ntk_status check_conv(const ntk_layer *layer, int height, int width) {
   return NTK_OK;
 }
 
+ntk_status ntk_out_of_range(const ntk_layer *layer) {
+  return ntk_fail(NTK_ERROR_NETWORK,
+                  "layer %d, column %d: the weights are so large or so small that the kernel leaves the range of "
+                  "numbers: choose W nearer to 1",
+                  layer->number, layer->column);
+}
+
 static ntk_status add_conv(ntk_graph *g, const ntk_layer *layer, int source, int *out) {
   const ntk_node from = g->nodes[source];
-  NTK_TRY(check_conv(layer, from.height, from.width));
+  NTK_TRY(ntk_check_conv(layer, from.height, from.width));
   const ntk_window rows = layer_window(layer, layer->rows, from.height);
   const ntk_window cols = layer_window(layer, layer->cols, from.width);
   if (rows.outputs != from.height || cols.outputs != from.width || layer->stride != 1)

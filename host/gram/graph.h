@@ -46,6 +46,10 @@ typedef struct ntk_graph {
   int *taps; /* [tap]: node that the readout reads */
 } ntk_graph;
 
+/* What a convolution on images of that size must not be, and the answer to weights that no number can hold. */
+ntk_status ntk_check_conv(const ntk_layer *layer, int height, int width);
+ntk_status ntk_out_of_range(const ntk_layer *layer);
+
 /* Whether the plane engine takes the layers before the readout as they are: one stage and no branch. */
 bool ntk_graph_is_plain(const ntk_layer *layers, size_t count);
 

@@ -179,16 +179,6 @@ static double box_growth(int n, int taps, int circular) {
   return growth;
 }
 
-static ntk_status check_conv(const ntk_layer *layer, ntk_shape shape) {
-  if (layer->weight_std == 0)
-    return ntk_fail(NTK_ERROR_UNSUPPORTED, "layer %d, column %d: W=0 cuts the network off its input", layer->number,
-                    layer->column);
-  if (layer->rows / 2 > NTK_MAX_SIDE / 2 || layer->cols / 2 > NTK_MAX_SIDE / 2 ||
-      (layer->padding == NTK_PAD_CIRCULAR && (layer->rows > shape.height || layer->cols > shape.width)))
-    return not_yet(layer, "with a filter this large is");
-  return NTK_OK;
-}
-
 /* cut: the readouts follow given activations (depths), else the last layer.
  * Program layers and the running factor alpha (program.h); rescales by powers of two before float can overflow. */
 static ntk_status lower_layers(ntk_plan *plan, const ntk_layer *layers, size_t count, bool cut) {
@@ -207,7 +197,7 @@ static ntk_status lower_layers(ntk_plan *plan, const ntk_layer *layers, size_t c
       out->tap = tap_of(plan, relus);
       alpha *= layer->factor / 2;
     } else {
-      NTK_TRY(check_conv(layer, plan->shape));
+      NTK_TRY(ntk_check_conv(layer, (int)plan->shape.height, (int)plan->shape.width));
       int circular = layer->padding == NTK_PAD_CIRCULAR;
       alpha *= layer->weight_std * layer->weight_std / ((double)layer->rows * layer->cols);
       double b2 = ntk_bias_variance(layer, plan->shape.channels);
@@ -226,11 +216,7 @@ static ntk_status lower_layers(ntk_plan *plan, const ntk_layer *layers, size_t c
                box_growth((int)plan->shape.width, layer->cols, circular);
       if (b2 > 0) bound += 4 * (b2 / largest_bias) / alpha;
     }
-    if (!(alpha > 0) || !isfinite(alpha) || !isfinite(bound))
-      return ntk_fail(NTK_ERROR_NETWORK,
-                      "layer %d, column %d: the weights are so large or so small that the kernel "
-                      "leaves the range of numbers: choose W nearer to 1",
-                      layer->number, layer->column);
+    if (!(alpha > 0) || !isfinite(alpha) || !isfinite(bound)) return ntk_out_of_range(layer);
     bool closes = k + 1 == count || layers[k + 1].kind == NTK_LAYER_CONV; /* no activation follows this layer */
     if (closes && log2(bound) > limit) {
       ntk_program_layer *done = &plan->layers[n - 1];
@@ -382,6 +368,24 @@ static ntk_status lower_graph(ntk_plan *plan, const ntk_layers *flat, size_t rea
   return lower_head(plan, flat->items + readout + 1, flat->count - readout - 1);
 }
 
+static int count_activations(const ntk_layer *layers, size_t count) {
+  int activations = 0;
+  for (size_t k = 0; k < count; k++) activations += layers[k].kind == NTK_LAYER_ACTIVATION;
+  return activations;
+}
+
+/* How many of the layers before the readout the outputs need: those up to the deepest of the plan's depths. */
+static size_t last_read(const ntk_plan *plan, const ntk_layer *layers, size_t readout,
+                        const ntk_plan_options *options) {
+  int deepest = 0;
+  if (options->depth_count == 0) return readout;
+  for (int t = 0; t < plan->program.tap_count; t++)
+    deepest = plan->tap_depth[t] > deepest ? plan->tap_depth[t] : deepest;
+  size_t count = 0;
+  while (count < readout && count_activations(layers, count) < deepest) count++;
+  return count;
+}
+
 static ntk_status lower_images(ntk_plan *plan, const ntk_layers *flat, size_t readout,
                                const ntk_plan_options *options) {
   if (plan->shape.height > NTK_MAX_SIDE || plan->shape.width > NTK_MAX_SIDE)
@@ -393,17 +397,11 @@ static ntk_status lower_images(ntk_plan *plan, const ntk_layers *flat, size_t re
   plan->program.width = (int)plan->shape.width;
   plan->program.want_ntk = (plan->kernels & NTK_KERNEL_NTK) != 0;
   if (!ntk_graph_is_plain(flat->items, readout)) return lower_graph(plan, flat, readout, options);
-  int activations = 0;
-  for (size_t k = 0; k < readout; k++) {
-    const ntk_layer *layer = &flat->items[k];
-    if (layer->kind != NTK_LAYER_ACTIVATION) continue;
-    activations++;
-  }
-  NTK_TRY(choose_taps(plan, options, activations));
+  NTK_TRY(choose_taps(plan, options, count_activations(flat->items, readout)));
   plan->layers = calloc(readout + 1, sizeof *plan->layers);
   if (!plan->layers) return no_memory();
   plan->program.layers = plan->layers;
-  NTK_TRY(lower_layers(plan, flat->items, readout, options->depth_count > 0));
+  NTK_TRY(lower_layers(plan, flat->items, last_read(plan, flat->items, readout, options), options->depth_count > 0));
   NTK_TRY(lower_pools(plan, (int)plan->shape.height, (int)plan->shape.width, &flat->items[readout], options));
   NTK_TRY(lower_head(plan, flat->items + readout + 1, flat->count - readout - 1));
   NTK_TRY(lower_tiles(plan));

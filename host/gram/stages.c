@@ -182,13 +182,17 @@ static ntk_status assign_slots(stage_work *w, int *slot_count) {
 
 /* ---- demands ---- */
 
-static int demand_index(stage_work *w, const ntk_planes *set, int pass) {
+static ntk_status find_demand(stage_work *w, const ntk_planes *set, int pass, int *index) {
   const size_t size = ntk_planes_size(w->height, w->width);
-  for (int k = 0; k < w->set_count[pass]; k++)
-    if (memcmp(w->sets[pass][k], set, size) == 0) return k;
-  if (w->set_count[pass] == NTK_MAX_DEMANDS) return 0;
-  w->sets[pass][w->set_count[pass]] = set;
-  return w->set_count[pass]++;
+  for (*index = 0; *index < w->set_count[pass]; ++*index)
+    if (memcmp(w->sets[pass][*index], set, size) == 0) return NTK_OK;
+  if (*index == NTK_MAX_DEMANDS)
+    return ntk_fail(NTK_ERROR_UNSUPPORTED,
+                    "the branches at one resolution need more than %d different sets of offsets: this version takes no "
+                    "more",
+                    NTK_MAX_DEMANDS);
+  w->sets[pass][w->set_count[pass]++] = set;
+  return NTK_OK;
 }
 
 /* The whole stage's demand: what any of its states needs. */
@@ -244,13 +248,6 @@ static double bias_variance(const ntk_plan *plan, const ntk_layer *layer) {
   return ntk_bias_variance(layer, plan->shape.channels);
 }
 
-static ntk_status out_of_range(const ntk_layer *layer) {
-  return ntk_fail(NTK_ERROR_NETWORK,
-                  "layer %d, column %d: the weights are so large or so small that the kernel leaves the range of "
-                  "numbers: choose W nearer to 1",
-                  layer->number, layer->column);
-}
-
 static bool is_circular(const ntk_layer *layer) {
   return layer->padding == NTK_PAD_CIRCULAR && layer->rows * layer->cols > 1;
 }
@@ -298,7 +295,7 @@ static ntk_status scale_unit(stage_work *w, const unit *u, ntk_program_layer *ou
     last = nodes[u->act].layer;
     alpha *= last->factor / 2;
   }
-  if (last && (!(alpha > 0) || !isfinite(alpha) || !isfinite(bound))) return out_of_range(last);
+  if (last && (!(alpha > 0) || !isfinite(alpha) || !isfinite(bound))) return ntk_out_of_range(last);
   if (log2(bound) > limit && u->act >= 0) {
     const int shift = ilogb(bound);
     out->rescale = ldexp(1, -shift);
@@ -330,8 +327,7 @@ static ntk_status make_layer(stage_work *w, const unit *u, ntk_program *program,
   }
   if (u->copy < 0 || nodes[u->copy].kind == NTK_NODE_INPUT) out->result = w->slot[result];
   out->tap = ntk_graph_tap(w->graph, result);
-  out->demand = demand_index(w, nodes[before].demand, 0);
-  return NTK_OK;
+  return find_demand(w, nodes[before].demand, 0, &out->demand);
 }
 
 /* States that come in: their scale. */
@@ -345,7 +341,7 @@ static ntk_status scale_windows(stage_work *w) {
     n->bound = nodes[n->sources[0]].bound * size * size;
     double unused[3];
     if (is_conv(n)) scale_conv(w, n->layer, &n->alpha, &n->bound, &unused[0], &unused[1], &unused[2]);
-    if (n->layer && (!(n->alpha > 0) || !isfinite(n->alpha) || !isfinite(n->bound))) return out_of_range(n->layer);
+    if (n->layer && (!(n->alpha > 0) || !isfinite(n->alpha) || !isfinite(n->bound))) return ntk_out_of_range(n->layer);
   }
   return NTK_OK;
 }
@@ -378,7 +374,7 @@ static ntk_status list_exits(stage_work *w, int pass, const int *buffer, ntk_pro
       scale_conv(w, n->layer, &alpha, &bound, &e->bias, &e->gain, &e->constant);
       if (e->circular) ntk_close_cyclic(in, w->height, w->width);
     }
-    e->demand = demand_index(w, in, pass);
+    NTK_TRY(find_demand(w, in, pass, &e->demand));
   }
   return NTK_OK;
 }
@@ -393,7 +389,7 @@ static ntk_status self_layers(stage_work *w, const ntk_program *main, ntk_progra
   for (int k = 0; k < main->layer_count; k++) {
     layers[k] = main->layers[k];
     layers[k].tap = -1;
-    layers[k].demand = demand_index(w, w->graph->nodes[before_activation(&w->units[k])].self, 1);
+    NTK_TRY(find_demand(w, w->graph->nodes[before_activation(&w->units[k])].self, 1, &layers[k].demand));
   }
   return NTK_OK;
 }

@@ -19,34 +19,16 @@ static const char *const precisions[2] = {"f32", "f64"};
 
 /* ---- matrices */
 
-typedef struct matrix_sink {
-  double *out; /* [output][rows][columns] */
-  size_t outputs;
-  int64_t tile, rows, columns;
-} matrix_sink;
-
-static ntk_status write_matrix(void *user, int64_t tile_row, int64_t tile_column, int64_t rows, int64_t columns,
-                               const double *const *values) {
-  const matrix_sink *sink = user;
-  for (size_t k = 0; k < sink->outputs; k++)
-    for (int64_t i = 0; i < rows; i++)
-      for (int64_t j = 0; j < columns; j++) {
-        const int64_t row = tile_row * sink->tile + i, column = tile_column * sink->tile + j;
-        sink->out[((int64_t)k * sink->rows + row) * sink->columns + column] = values[k][i * columns + j];
-      }
-  return NTK_OK;
-}
-
 /* All outputs of a job on a device; those below the diagonal of a symmetric matrix only where a tile holds them. */
 static double *run_job(const char *device, const ntk_plan *plan, const double *x, int nx, const double *z, int nz,
                        bool diagonal, int64_t tile, int64_t *recomputed) {
   const size_t outputs = ntk_plan_output_count(plan);
   const int columns = diagonal ? 1 : z ? nz : nx;
   double *const out = calloc(outputs * (size_t)nx * (size_t)columns, sizeof *out);
-  matrix_sink sink = {out, outputs, tile, nx, columns};
+  ntk_test_matrix sink = {out, outputs, tile, nx, columns};
   ntk_tiles_job job = {.stage = "test", .rows = {NULL, x, nx}, .diagonal = diagonal, .tile = tile};
   ntk_context *context;
-  job.sink = (ntk_tile_sink){&sink, NULL, write_matrix};
+  job.sink = (ntk_tile_sink){&sink, NULL, ntk_test_matrix_write};
   if (z) job.columns = (ntk_inputs){NULL, z, nz};
   cr_assert_eq(ntk_context_create(&context), NTK_OK);
   cr_assert_eq(ntk_context_set_threads(context, 1), NTK_OK);
