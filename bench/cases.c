@@ -13,11 +13,12 @@ const char *const bench_method_names[] = {"plane", "classical", "classical-separ
 static const int depths[] = {3, 6, 11, 21}; /* convolutions and the final dense layer, as published tables count */
 static const char *const readouts[] = {"flatten", "lap(4)", "gap"};
 static const ntk_kernel kernels[] = {NTK_KERNEL_NTK, NTK_KERNEL_NNGP};
-/* Networks in stages: instead of a readout their preset, which stands for all layers. */
+/* Networks in stages: instead of a readout their preset, which stands for all layers. Beside each a plain network with
+ * as many activations as its first stage, where most of its entries are. */
 static const struct {
   const char *preset;
-  int depth;
-} presets[] = {{"myrtle10", 10}, {"resnet-20", 20}};
+  int depth, first_stage;
+} presets[] = {{"myrtle10", 10, 3}, {"resnet-20", 20, 7}};
 static const char *const keys[] = {"depth", "readout", "kernel", "threads", "method"};
 
 enum { QUICK_DEPTHS = 1, CLASSICAL_DEPTH = 21, QUICK_CLASSICAL_DEPTH = 3 };
@@ -151,12 +152,13 @@ int bench_cases_make(const bench_world *world, bench_case *cases) {
                                    .threads = all ? world->threads : 1});
   for (size_t p = 0; p < sizeof presets / sizeof *presets; p++)
     for (size_t k = 0; k < sizeof kernels / sizeof *kernels; k++)
-      count = add(world, cases, count,
-                  (bench_case){.method = BENCH_PLANE,
-                               .depth = presets[p].depth,
-                               .readout = presets[p].preset,
-                               .kernel = kernels[k],
-                               .threads = 1});
+      for (int plain = 0; plain < (quick ? 1 : 2); plain++)
+        count = add(world, cases, count,
+                    (bench_case){.method = BENCH_PLANE,
+                                 .depth = plain ? presets[p].first_stage + 1 : presets[p].depth,
+                                 .readout = plain ? "gap" : presets[p].preset,
+                                 .kernel = kernels[k],
+                                 .threads = 1});
   for (int m = BENCH_CLASSICAL; m <= BENCH_CLASSICAL_SCALAR; m++)
     count = add(world, cases, count,
                 (bench_case){.method = (bench_method)m,

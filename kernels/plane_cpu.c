@@ -79,7 +79,7 @@ INLINE void input_fast(const int NV, tile_state *t) {
 /* Fills the h buffers 0 with the row sums of the input products. */
 static void enter_input(tile_state *t) {
   const ntk_program *p = t->program;
-  const int kind = layer_kind(p, &t->g, 0);
+  const int kind = t->kinds[0];
   if (t->g.few && p->layers[0].cols == 3 && kind != SLOW && (kind & SIGNED)) {
     if (t->g.nv == 1)
       input_fast(1, t);
@@ -191,7 +191,7 @@ static void run_tiles(tile_state *t, const ntk_tile *tiles, int count, double *f
   }
   for (; l < p->layer_count; l++, from = !from) {
     const ntk_program_layer *layer = &p->layers[l];
-    const int kind = layer_kind(p, &t->g, l);
+    const int kind = t->kinds[l];
     if (p->in_stages && !(tiles->demands >> layer->demand & 1)) continue;
     if (kind != SLOW && layer->tap < 0 && (!layer->from || enters_alone(layer))) {
       t->first_place = 0, t->place_count = starts[count];
@@ -252,7 +252,8 @@ static void enter_columns(tile_state *t, int b, const void *z, real *rotated) {
 }
 
 typedef struct scratch_plan {
-  size_t first, h, line, idle, weights, accumulators, pools, rotated, total; /* sizes in reals, multiples of 16 */
+  size_t first, h, line, idle, weights, accumulators, pools, kinds, rotated,
+      total; /* sizes in reals, multiples of 16 */
 } scratch_plan;
 
 static size_t round16(size_t n) { return (n + 15) / 16 * 16; }
@@ -268,7 +269,8 @@ static scratch_plan plan_scratch(const ntk_program *p, const layout *g) {
   s.rotated = pixel_reals(p, g) + norm_reals(p, g) + hash_reals(p, g);
   s.first = round16((size_t)p->height * p->width * sizeof(double) / sizeof(real));
   s.pools = round16(2 * (size_t)p->pool_count / sizeof(real) + 1);
-  s.total = s.first + 6 * s.h + s.line + 2 * s.idle + s.weights + s.accumulators + s.pools + s.rotated;
+  s.kinds = round16((size_t)p->layer_count / sizeof(real) + 1);
+  s.total = s.first + 6 * s.h + s.line + 2 * s.idle + s.weights + s.accumulators + s.pools + s.kinds + s.rotated;
   return s;
 }
 
@@ -312,7 +314,10 @@ static real *lay_out(tile_state *t, const scratch_plan *sizes, real *at) {
   memset(t->col_weights, 0, sizes->weights * sizeof(real)); /* lanes beyond the width */
   t->accumulators = at, at += sizes->accumulators;
   t->columns_on = (unsigned char *)at, t->pool_on = t->columns_on + t->program->pool_count;
-  return at + sizes->pools;
+  at += sizes->pools;
+  t->kinds = (unsigned char *)at;
+  for (int l = 0; l < t->program->layer_count; l++) t->kinds[l] = (unsigned char)layer_kind(t->program, &t->g, l);
+  return at + sizes->kinds;
 }
 
 static void enter_pair(tile_state *t, const void *x, const void *z) {

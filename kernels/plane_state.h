@@ -49,6 +49,7 @@ typedef struct tile_state {
   real *col_weights;                  /* [pool][row] */
   real *accumulators;                 /* pool_sums */
   unsigned char *columns_on;          /* [pool]: gives weight to some column of the tiles of offset b */
+  unsigned char *kinds;               /* [layer]: layer_kind */
   unsigned char *pool_on;             /* [pool]: gives weight to some entry of the tile */
   mask up, down, mid[4];              /* interleaved order: which neighbours a filter may add */
   int aligned;                        /* all of mid are full */
