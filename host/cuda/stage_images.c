@@ -5,6 +5,9 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "kernels/activation.h"
+#include "kernels/cuda/stage_cuda.h"
+
 static size_t pixel_count(const ntk_program *p) { return (size_t)p->channels * (size_t)p->height * (size_t)p->width; }
 
 static size_t norm_count(const ntk_program *top) {
@@ -109,11 +112,28 @@ static void place(bool f64, void *tables, size_t at, double value) {
     ((float *)tables)[at] = (float)value;
 }
 
+/* The tables of an activation, from index `at` on, of the squares n^2 2^-shift of its normaliser before it. */
+static void place_activation(bool f64, const ntk_program_layer *layer, size_t area, size_t stride,
+                             const double *squares, int shift, double scale, size_t at, void *tables) {
+  const double least = f64 ? 1e-290 : 1e-30; /* darker counts as black: 1/n would overflow */
+  double side[NTK_DUAL_SIDES];
+  for (size_t k = 0; k < area; k++) {
+    const double square = ldexp(squares[k], shift);
+    if (!layer->dual) {
+      const double n = sqrt(square);
+      place(f64, tables, at + 2 * k, n < least ? 0 : n);
+      place(f64, tables, at + 2 * k + 1, n < least ? 0 : 1 / n);
+      continue;
+    }
+    ntk_dual_side(layer->dual, square * (layer->dual_alpha / (scale * scale)), side, 1);
+    for (int q = 0; q < ntk_dual_side_count(layer->dual); q++) place(f64, tables, at + (size_t)q * stride + k, side[q]);
+  }
+}
+
 void ntk_stage_image_prepare(const ntk_plan *plan, const ntk_backend *backend, bool f64, const double *pixels,
                              void *scratch, void *tables, unsigned *hashes, ntk_stage_image *out) {
   const ntk_program *top = &plan->program;
   const size_t count = pixel_count(top), first = (count + 1) / 2 * 2;
-  const double least = f64 ? 1e-290 : 1e-30; /* darker counts as black: 1/n would overflow */
   double *const rounded = scratch;
   double *const squares = (double *)((char *)scratch + align(count * sizeof(double)));
   char *const image = (char *)squares + align(norm_count(top) * sizeof(double));
@@ -130,10 +150,18 @@ void ntk_stage_image_prepare(const ntk_plan *plan, const ntk_backend *backend, b
   backend->plane_self(top, rounded, image, work, squares);
   /* rounding may have moved the largest pixel, and with it the power of two */
   const int shift = 2 * (exponent_of(top, rounded) - out->exponent);
-  for (size_t k = 0; k < norm_count(top); k++) {
-    const double n = sqrt(ldexp(squares[k], shift));
-    place(f64, tables, first + 2 * k, n < least ? 0 : n);
-    place(f64, tables, first + 2 * k + 1, n < least ? 0 : 1 / n);
+  size_t table = first;
+  const double *square = squares;
+  for (int k = 0; k < top->stage_count; k++) {
+    const ntk_program *p = &top->stages[k];
+    const size_t area = (size_t)p->height * (size_t)p->width, reals = ntk_cuda_table_reals(p->height, p->width);
+    for (int l = 0; l < p->layer_count; l++) {
+      if (p->layers[l].norm < 0) continue;
+      place_activation(f64, &p->layers[l], area, reals, square, shift, scale,
+                       table + reals * (size_t)p->layers[l].table, tables);
+      square += area;
+    }
+    table += reals * (size_t)p->table_count;
   }
   if (hashes) hash_patches(top->stages, pixels, scale, hashes);
 }

@@ -6,6 +6,7 @@
 #include "host/cuda/call.h"
 #include "host/cuda/plane.h"
 #include "host/gram/plan.h"
+#include "kernels/activation.h"
 #include "kernels/plane.h"
 
 enum { THREADS = 256, LANES = 32 };
@@ -95,8 +96,9 @@ static void fill_exit(const layout *l, arena *a, const ntk_program *p, const ntk
                       .filter_rows = from->filter_rows,
                       .filter_cols = from->filter_cols,
                       .circular = from->circular,
-                      .trained = from->trained,
                       .bias = from->bias,
+                      .gain = from->gain,
+                      .constant = from->constant,
                       .target_tiles = target->tile_count,
                       .targets = place(a, target->tiles, (size_t)target->tile_count * sizeof *target->tiles),
                       .target_tile_at = place(a, target->tile_at,
@@ -153,12 +155,22 @@ static int multiplies_itself(const ntk_program *p) {
   return p->channels <= NTK_INNER_CHANNELS || p->tile_count * 32 <= p->height * p->width;
 }
 
+/* The stage's layers, whose duals are placed, too. */
+static const ntk_program_layer *place_layers(arena *a, const ntk_program *p, ntk_program_layer *copy) {
+  for (int k = 0; k < p->layer_count; k++) {
+    copy[k] = p->layers[k];
+    if (copy[k].dual) copy[k].dual = place(a, copy[k].dual, sizeof *copy[k].dual);
+  }
+  return place(a, copy, (size_t)p->layer_count * sizeof *copy);
+}
+
 static ntk_status fill_stage(layout *l, arena *a, int stage, size_t norms, ntk_cuda_stage *out) {
   const ntk_program *top = &l->plan->program, *p = &top->stages[stage];
   size_t scratch = l->scratch_first;
   ntk_cuda_exit *exits = calloc((size_t)p->exit_count + 1, sizeof *exits);
   ntk_cuda_slot *slots = calloc((size_t)p->slot_count + 1, sizeof *slots);
   double *weights = calloc(ntk_cuda_pool_reals(p) + 1, sizeof *weights);
+  ntk_program_layer *layers = calloc((size_t)p->layer_count + 1, sizeof *layers);
   *out = (ntk_cuda_stage){.channels = p->channels,
                           .height = p->height,
                           .width = p->width,
@@ -174,8 +186,8 @@ static ntk_status fill_stage(layout *l, arena *a, int stage, size_t norms, ntk_c
                           .shared_most = l->shared_most,
                           .norms = norms,
                           .host_exits = exits};
-  if (!exits || !slots || !weights) {
-    free(slots), free(weights);
+  if (!exits || !slots || !weights || !layers) {
+    free(slots), free(weights), free(layers);
     return ntk_fail(NTK_ERROR_MEMORY, "no memory for the network's tables");
   }
   out->pitch = row_pitch(p, out->rows);
@@ -183,13 +195,13 @@ static ntk_status fill_stage(layout *l, arena *a, int stage, size_t norms, ntk_c
   fill_slots(l, stage, &scratch, out, slots);
   for (int k = 0; k < p->exit_count; k++) fill_exit(l, a, p, &p->exits[k], &scratch, &exits[k]);
   ntk_cuda_pool_weights(p, weights);
-  out->layers = place(a, p->layers, (size_t)p->layer_count * sizeof *p->layers);
+  out->layers = place_layers(a, p, layers);
   out->tiles = place(a, p->tiles, (size_t)p->tile_count * sizeof *p->tiles);
   out->tile_at = place(a, p->tile_at, (size_t)p->height * (size_t)p->width * sizeof *p->tile_at);
   out->slots = place(a, slots, (size_t)p->slot_count * sizeof *slots);
   out->exits = place(a, exits, (size_t)p->exit_count * sizeof *exits);
   out->pool_weights = place(a, weights, ntk_cuda_pool_reals(p) * sizeof *weights);
-  free(slots), free(weights);
+  free(slots), free(weights), free(layers);
   if (scratch > l->scratch_most) l->scratch_most = scratch;
   return NTK_OK;
 }
@@ -249,7 +261,7 @@ static ntk_status fill_stages(layout *l, arena *a, ntk_cuda_stages *out) {
     NTK_TRY(fill_stage(l, a, k, reals, &stages[k]));
     if (stages[k].first_judged >= 0) out->first_stage = k;
     if (stages[k].last_judged >= 0) out->last_stage = k;
-    reals += 2 * (size_t)top->stages[k].norm_count * (size_t)top->stages[k].height * (size_t)top->stages[k].width;
+    reals += (size_t)top->stages[k].table_count * ntk_cuda_table_reals(top->stages[k].height, top->stages[k].width);
   }
   out->table_reals = (reals + 3) / 4 * 4;
   out->pair_reals = l->scratch_most;

@@ -55,8 +55,10 @@ static ntk_status no_memory(void) {
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+static bool in_float64(const ntk_plan *plan) { return plan->precision == NTK_F64 || plan->float64; }
+
 /* Whether pairs may need a second opinion in float64. Memory for it is taken in time: later there may be none. */
-static bool wants_twin(const ntk_plan *plan) { return plan->precision == NTK_F32 && plan->program.want_ntk; }
+static bool wants_twin(const ntk_plan *plan) { return !in_float64(plan) && plan->program.want_ntk; }
 
 /* ---- memory ---- */
 
@@ -69,7 +71,7 @@ static size_t table_reals(const ntk_plan *plan) {
   size_t reals = ntk_plan_input_size(plan) + 8;
   for (int k = 0; k < plan->program.stage_count; k++) {
     const ntk_program *p = &plan->program.stages[k];
-    reals += 2 * (size_t)p->norm_count * (size_t)p->height * (size_t)p->width;
+    reals += (size_t)p->table_count * ntk_cuda_table_reals(p->height, p->width);
   }
   return reals;
 }
@@ -186,7 +188,7 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
   NTK_TRY(ntk_cuda_device_describe(w->device.id, &w->device));
   NTK_CUDA_TRY(cudaStreamCreateWithFlags(&w->stream, cudaStreamNonBlocking), "creating a stream");
   w->streaming = 1;
-  NTK_TRY(create_program(w, plan->precision == NTK_F64 ? &ntk_cuda_stage_f64 : &ntk_cuda_stage_f32, &w->program));
+  NTK_TRY(create_program(w, in_float64(plan) ? &ntk_cuda_stage_f64 : &ntk_cuda_stage_f32, &w->program));
   if (wants_twin(plan)) NTK_TRY(create_program(w, &ntk_cuda_stage_f64, &w->twin));
   if (!w->program.stages.stages[0].inner) NTK_TRY(ntk_cuda_blas_create(w->stream, &w->blas));
   w->pairs = (ntk_stage_batch){.plan = plan,

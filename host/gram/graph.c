@@ -181,7 +181,7 @@ static ntk_status add_act(ntk_graph *g, const ntk_layer *layer, int source, int 
   ntk_activation_dual *dual = relu ? NULL : ntk_plan_own(g->plan, 1, sizeof *dual);
   if (!relu && !dual) return no_memory();
   if (!relu) NTK_TRY(ntk_activation_make(layer, dual));
-  if (!relu) g->plan->float64 = g->plan->on_cpu = true;
+  if (!relu) g->plan->float64 = true;
   g->nodes[source].consumers++;
   g->plan->activation_layers++;
   return add_node(g,

@@ -444,7 +444,7 @@ static ntk_status lower_branched_vectors(ntk_plan *plan, const ntk_layers *layer
   plan->program.channels = (int)ntk_plan_input_size(plan);
   plan->program.height = plan->program.width = 1;
   plan->program.want_ntk = (plan->kernels & NTK_KERNEL_NTK) != 0;
-  plan->float64 = plan->on_cpu = true;
+  plan->float64 = true;
   return lower_graph(plan, &flat, flat.count - 1, options);
 }
 

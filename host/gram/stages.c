@@ -267,7 +267,6 @@ static void scale_conv(const stage_work *w, const ntk_layer *layer, double *alph
   if (layer->width == 0) return;
   ntk_standard_terms(layer, gain, constant);
   *gain /= weight, *constant /= *alpha;
-  w->plan->on_cpu = true;
 }
 
 /* Scale and bound of the states that a unit computes; its numbers into the layer. */

@@ -4,6 +4,11 @@
 #include "kernels/cuda/stage_cuda.h"
 
 #include "kernels/cuda/block.cuh"
+#if NTK_REAL_F64
+#include "kernels/lanes_one.h"
+/* which it uses */
+#include "kernels/dual_row.h"
+#endif
 
 #if NTK_REAL_F64
 #define NTK_NAME(name) name##_f64

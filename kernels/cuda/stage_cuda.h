@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 #include <stddef.h>
 
+#include "kernels/packing.h"
 #include "kernels/program.h"
 
 #ifdef __cplusplus
@@ -35,8 +36,8 @@ typedef struct ntk_cuda_exit {
   ntk_cuda_exit_kind kind;
   int slot, demand;
   ntk_window rows, cols; /* their weights in device memory */
-  int filter_rows, filter_cols, circular, trained;
-  double bias;
+  int filter_rows, filter_cols, circular;
+  double bias, gain, constant; /* as a layer's */
   int target_tiles;
   const ntk_tile *targets; /* the target's tiles */
   const int *target_tile_at;
@@ -58,8 +59,8 @@ typedef struct ntk_cuda_stage {
   int pitch;                     /* reals a row in shared memory */
   int shared_slots;
   size_t shared_most; /* bytes that a block may have on this device */
-  size_t norms;       /* where the stage's normalisers begin in an image's tables, in reals */
-  const ntk_program_layer *layers;
+  size_t norms;       /* where the stage's activations begin in an image's tables, in reals */
+  const ntk_program_layer *layers; /* their duals in device memory */
   const ntk_tile *tiles;
   const int *tile_at;
   const ntk_cuda_slot *slots; /* [slot - 1] */
@@ -87,8 +88,14 @@ typedef struct ntk_cuda_stage_pair {
   int same;     /* 1: the images are equal */
 } ntk_cuda_stage_pair;
 
-/* Tables of an image: channels x height x width pixels scaled by 2^-exponent, then for every activation, stage after
- * stage, [height][width] pairs (n, 1/n) of its normaliser (0, 0 where it is 0). */
+/* Tables of an image: channels x height x width pixels scaled by 2^-exponent, then stage after stage `table_count`
+ * tables of ntk_cuda_table_reals. A ReLU's two hold [height][width] pairs (n, 1/n) of its normaliser (0, 0 where it is
+ * 0), those of another activation (float64 only) a side of its dual each: [side][height][width]. */
+NTK_SHARED size_t ntk_cuda_table_reals(int height, int width) {
+  return ((size_t)height * (size_t)width + 1) / 2 * 2; /* pairs are aligned */
+}
+
+/* Pairs to be computed. */
 typedef struct ntk_cuda_stage_pairs {
   const void *x, *z;               /* [image][table_reals] */
   size_t stride;                   /* table_reals */

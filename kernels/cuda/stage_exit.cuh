@@ -135,8 +135,8 @@ OUT_OF_LINE planes leave(const ntk_cuda_stage &p, const ntk_cuda_stage_pairs &q,
   load_slot<ROWS, NTK>(find_slot<ROWS, NTK>(p, q, u, m, e.slot), u, s, t);
   filter<ROWS, NTK>(p, u, &m, e.filter_rows, e.filter_cols, e.circular, s, t);
   UNROLL for (int k = 0; k < ROWS; k++) {
+    if (NTK) t[k] = fma((real)e.gain, s[k], t[k]) + (inside(u, k) ? (real)(e.constant * scale) : 0);
     s[k] += inside(u, k) ? (real)(e.bias * scale) : 0;
-    if (NTK && e.trained) t[k] += s[k];
   }
   if (e.kind == NTK_EXIT_DIRECT) {
     scatter<ROWS, NTK>(p, u, e, section_of(q, e.buffer, u.pair), s, t);

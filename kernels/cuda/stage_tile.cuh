@@ -55,6 +55,34 @@ INLINE risk_sums activate(const ntk_cuda_stage &p, const strip &u, const real2 *
   return noted;
 }
 
+#if NTK_REAL_F64
+/* One entry through an activation other than ReLU: S and T. */
+OUT_OF_LINE double2 through_dual(const ntk_activation_dual *dual, const double *x, const double *z, size_t stride,
+                                 double s, double t) {
+  const ntk_dual_sides at = {x, z, stride, stride, 0};
+  ntk_dual_vector(dual, &at, &s, &t);
+  return make_double2(s, t);
+}
+
+/* The strip through it: covariances proper, and alpha is 1 behind it. x, z: the images' tables of this layer; scale:
+ * 2^-exponent of the pair. */
+template <int ROWS, int NTK>
+INLINE void activate_smooth(const ntk_cuda_stage &p, const strip &u, const ntk_program_layer *layer, const double *x,
+                            const double *z, double scale, double *s, double *t) {
+  const double covariance = layer->dual_alpha / scale, tangent = layer->dual_alpha;
+  const size_t stride = ntk_cuda_table_reals(p.height, p.width);
+  UNROLL for (int k = 0; k < ROWS; k++) {
+    if (!inside(u, k)) continue;
+    const int r = u.top + k, x_at = r * p.width + u.j;
+    const int z_at = ntk_axis_partner(r, p.height, u.tile.a) * p.width + u.partner_j;
+    const double2 out =
+        through_dual(layer->dual, x + x_at, z + z_at, stride, s[k] * covariance, NTK ? t[k] * tangent : 0);
+    s[k] = out.x * scale;
+    if (NTK) t[k] = out.y;
+  }
+}
+#endif
+
 /* ---- a tile ---- */
 
 /* The products of the images' pixels. */
@@ -118,14 +146,16 @@ INLINE void run_layer(const ntk_cuda_stage &p, const ntk_cuda_stage_pairs &q, co
                       real *s, real *t) {
   const ntk_program_layer *const layer = &p.layers[l]; /* not a copy: it would fill the registers */
   if (layer->from) load_slot<ROWS, NTK>(find_slot<ROWS, NTK>(p, q, u, b->m, layer->from), u, s, t);
-  const int trained = NTK && layer->trained;
-  if (trained) UNROLL for (int k = 0; k < ROWS; k++) t[k] += s[k];
+  if (NTK && layer->gain != 0) {
+    const real gain = (real)layer->gain;
+    UNROLL for (int k = 0; k < ROWS; k++) t[k] = fma(gain, s[k], t[k]);
+  }
   filter<ROWS, NTK>(p, u, &b->m, layer->rows, layer->cols, layer->circular, s, t);
-  if (layer->bias > 0) {
-    const real bias = (real)(layer->bias * b->scale);
+  if (layer->bias > 0 || layer->constant > 0) {
+    const real bias = (real)(layer->bias * b->scale), constant = (real)(layer->constant * b->scale);
     UNROLL for (int k = 0; k < ROWS; k++) {
       s[k] += inside(u, k) ? bias : 0;
-      if (trained) t[k] += inside(u, k) ? bias : 0;
+      if (NTK) t[k] += inside(u, k) ? constant : 0;
     }
   }
   if (layer->add) {
@@ -138,9 +168,12 @@ INLINE void run_layer(const ntk_cuda_stage &p, const ntk_cuda_stage_pairs &q, co
     }
   }
   if (layer->save) store_slot<ROWS, NTK>(find_slot<ROWS, NTK>(p, q, u, b->m, layer->save), u, s, t);
-  if (layer->relu) {
-    const size_t norms = p.norms + 2 * (size_t)(p.height * p.width) * layer->norm;
-    const real2 *const x = (const real2 *)(b->x + norms), *const z = (const real2 *)(b->z + norms);
+  const size_t table = p.norms + ntk_cuda_table_reals(p.height, p.width) * layer->table;
+#if NTK_REAL_F64
+  if (layer->dual) activate_smooth<ROWS, NTK>(p, u, layer, b->x + table, b->z + table, b->scale, s, t);
+#endif
+  if (layer->relu && !layer->dual) {
+    const real2 *const x = (const real2 *)(b->x + table), *const z = (const real2 *)(b->z + table);
     const judge j = !NTK_REAL_F64 && NTK ? judge_of(p, q, u, l) : judge();
     if (j.judged)
       (l == p.first_judged ? b->first : b->last) = activate<ROWS, NTK, 1>(p, u, x, z, layer->signed_rho, j, s, t);

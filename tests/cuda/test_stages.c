@@ -151,6 +151,42 @@ Test(cuda_stages, sums) {
   AGREE(problems);
 }
 
+/* Activations other than ReLU, the standard parameterisation and branched networks on vectors: computed in float64
+ * where there are activations, so that float32 files hold float64's values. */
+Test(cuda_stages, activations) {
+  static const problem problems[] = {
+      {"conv3(b=0.1) erf conv3 gelu gap", 2, 5, 6},
+      {"conv3 relu conv3(b=0.2) leaky(0.1) avgpool2 conv3 sin(b=1.3) flatten", 2, 6, 5},
+      {"conv3 sum(id | tanh conv3) elu conv3(stride=2) relu lap(1)", 2, 5, 5},
+      {"conv5(circular) expnorm avgpool3(stride=2, same) conv1 exp(b=0.2) conv3 abs gap", 1, 5, 7},
+      {"conv3 cos avgpool2 conv3 gelu flatten", 1, 12, 10},
+      {"conv3(b=0.3, width=2) relu sum(conv1(stride=2, width=9) | conv3(stride=2, b=0.2, width=5) relu conv3(width=7)) "
+       "relu gap",
+       2, 6, 5},
+      {"conv3(W=1.3, b=0.2, width=2) erf conv5(W=1.1, b=0.1, width=16) relu flatten dense(width=30)", 2, 5, 5},
+      {"dense(b=0.1) sum(id | relu dense) erf dense", 7, 1, 1},
+      {"dense sum(dense | gelu dense(b=0.2)) relu dense", 40, 1, 1},
+  };
+  enum { N = 3 };
+  for (size_t k = 0; k < sizeof problems / sizeof *problems; k++) {
+    const ntk_shape shape = {problems[k].channels, problems[k].height, problems[k].width};
+    double *x = ntk_test_inputs(830 + k, shape, N);
+    ntk_plan *exact = ntk_test_plan(problems[k].net, shape, NTK_KERNEL_BOTH, NTK_F64);
+    double *expected = run_job("cpu", exact, x, N, NULL, 0, false, N, NULL);
+    cr_expect_not(ntk_plan_on_cpu(exact), "%s", problems[k].net);
+    for (int precision = NTK_F32; precision <= NTK_F64; precision++) {
+      ntk_plan *plan = ntk_test_plan(problems[k].net, shape, NTK_KERNEL_BOTH, (ntk_precision)precision);
+      double *got = run_job("cuda", plan, x, N, NULL, 0, false, N, NULL), worst = 0;
+      for (size_t n = 0; n < 2 * N * N; n++) worst = fmax(worst, ntk_test_error(got[n], expected[n]));
+      report(problems[k].net, shape, "CPU", precision, worst, plan->float64 ? 1e-11 : bounds[precision]);
+      free(got);
+      ntk_plan_free(plan);
+    }
+    ntk_plan_free(exact);
+    free(expected), free(x);
+  }
+}
+
 /* One kernel alone, and several readouts at once. */
 Test(cuda_stages, outputs) {
   static const problem problems[] = {
@@ -326,7 +362,10 @@ Test(cuda_stages, golden) {
                                       "res-flatten",
                                       "avgpool3-stride2-normalized",
                                       "resnet20-same",
-                                      "myrtle5"};
+                                      "myrtle5",
+                                      "conv-erf",
+                                      "conv-gelu",
+                                      "conv-leaky"};
   const char *folder = ntk_test_shared_dir();
   char path[1024];
   if (!folder) cr_skip_test("no shared folder with golden values: set NTK_SHARED_DIR");
