@@ -28,6 +28,7 @@ typedef struct stage_side {
   ntk_stage_image *images;
   ntk_stage_tables tables, exact; /* exact: in float64 for the second opinion */
   bool *exact_ready;
+  double *self; /* activations behind the readout: the sums of every image with itself, [image][sums] */
 } stage_side;
 
 typedef struct stages_worker {
@@ -55,10 +56,8 @@ static ntk_status no_memory(void) {
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static bool in_float64(const ntk_plan *plan) { return plan->precision == NTK_F64 || plan->float64; }
-
 /* Whether pairs may need a second opinion in float64. Memory for it is taken in time: later there may be none. */
-static bool wants_twin(const ntk_plan *plan) { return !in_float64(plan) && plan->program.want_ntk; }
+static bool wants_twin(const ntk_plan *plan) { return !ntk_plan_in_float64(plan) && plan->program.want_ntk; }
 
 /* ---- memory ---- */
 
@@ -88,7 +87,10 @@ static size_t staging_size(const ntk_plan *plan, int64_t staged) {
 static uint64_t host_bytes(const ntk_plan *plan, const ntk_backend *backend, int64_t tile) {
   const uint64_t values = (uint64_t)(tile * tile) * (plan->output_count * sizeof(double) + sizeof(int64_t));
   return values + staging_size(plan, staged_images(plan, tile)) + ntk_stage_image_scratch(plan, backend) +
-         ntk_plan_input_size(plan) * sizeof(double) + 2 * (uint64_t)tile * (sizeof(ntk_stage_image) + sizeof(bool)) +
+         ntk_plan_input_size(plan) * sizeof(double) +
+         2 * (uint64_t)tile *
+             (sizeof(ntk_stage_image) + sizeof(bool) +
+              (plan->head_activates ? ntk_plan_sums(plan) * sizeof(double) : 0)) +
          ntk_stage_batch_host_bytes(plan, tile);
 }
 
@@ -104,13 +106,16 @@ static ntk_status create_side(const stages_worker *w, stage_side *side) {
   side->images = calloc((size_t)w->part, sizeof *side->images);
   side->exact_ready = calloc((size_t)w->part, sizeof *side->exact_ready);
   if (!side->images || !side->exact_ready) return no_memory();
+  if (w->shared->plan->head_activates &&
+      !(side->self = malloc((size_t)w->part * ntk_plan_sums(w->shared->plan) * sizeof *side->self)))
+    return no_memory();
   NTK_TRY(create_tables(w, &w->program, !w->program.ops->f64, &side->tables));
   return w->twin.ops ? create_tables(w, &w->twin, false, &side->exact) : NTK_OK;
 }
 
 static void free_side(stage_side *side) {
   cudaFree(side->tables.tables), cudaFree(side->tables.hashes), cudaFree(side->exact.tables);
-  free(side->images), free(side->exact_ready);
+  free(side->images), free(side->exact_ready), free(side->self);
   *side = (stage_side){.source = side->source};
 }
 
@@ -188,7 +193,7 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
   NTK_TRY(ntk_cuda_device_describe(w->device.id, &w->device));
   NTK_CUDA_TRY(cudaStreamCreateWithFlags(&w->stream, cudaStreamNonBlocking), "creating a stream");
   w->streaming = 1;
-  NTK_TRY(create_program(w, in_float64(plan) ? &ntk_cuda_stage_f64 : &ntk_cuda_stage_f32, &w->program));
+  NTK_TRY(create_program(w, ntk_plan_in_float64(plan) ? &ntk_cuda_stage_f64 : &ntk_cuda_stage_f32, &w->program));
   if (wants_twin(plan)) NTK_TRY(create_program(w, &ntk_cuda_stage_f64, &w->twin));
   if (!w->program.stages.stages[0].inner) NTK_TRY(ntk_cuda_blas_create(w->stream, &w->blas));
   w->pairs = (ntk_stage_batch){.plan = plan,
@@ -229,6 +234,23 @@ static ntk_status stage_image(stages_worker *w, const stage_side *side, const nt
   return NTK_OK;
 }
 
+/* Fills in side->self. */
+static ntk_status compute_self(stages_worker *w, stage_side *side, int64_t count) {
+  ntk_stage_batch *b = &w->pairs;
+  const size_t sums = ntk_plan_sums(w->shared->plan);
+  for (int64_t first = 0, some; first < count; first += some) {
+    if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
+    some = least(count - first, ntk_stage_batch_limit(b, &w->program));
+    for (int64_t k = 0; k < some; k++)
+      b->list[k] = (ntk_cuda_stage_pair){(int)(first + k), (int)(first + k), 2 * side->images[first + k].exponent, 1};
+    NTK_TRY(ntk_stage_batch_run(b, &w->program, &side->tables, &side->tables, (int)some));
+    for (int64_t k = 0; k < some; k++)
+      for (size_t n = 0; n < sums; n++)
+        side->self[(size_t)(first + k) * sums + n] = ldexp(b->sums[(size_t)k * sums + n], b->list[k].exponent);
+  }
+  return NTK_OK;
+}
+
 /* Brings inputs [first, first + count), or their mirror images, to the device. */
 static ntk_status enter_images(stages_worker *w, stage_side *side, int64_t first, int64_t count, bool mirrored) {
   const ntk_plan *plan = w->shared->plan;
@@ -245,6 +267,7 @@ static ntk_status enter_images(stages_worker *w, stage_side *side, int64_t first
                           &side->images[k + n]));
     NTK_TRY(send_images(w, &w->program, &side->tables, k, some, hashes));
   }
+  if (side->self) NTK_TRY(compute_self(w, side, count));
   side->count = count;
   return NTK_OK;
 }
@@ -302,11 +325,14 @@ static double risk_of(const stages_worker *w, int k) {
 
 static ntk_status store_pair(stages_worker *w, const ntk_cuda_part *e, int k) {
   const ntk_plan *plan = w->shared->plan;
+  const stage_side *z = column_side(w, e);
+  const size_t count = ntk_plan_sums(plan);
   const ntk_cuda_stage_pair pair = w->pairs.list[k];
-  double *const sums = w->pairs.sums + (size_t)k * ntk_plan_sums(plan);
-  for (size_t n = 0; n < ntk_plan_sums(plan); n++) sums[n] = ldexp(sums[n], pair.exponent);
-  return ntk_value_store(plan, w->evaluation, sums, w->one, w->values, ntk_cuda_part_value(e, pair.x, pair.z),
-                         e->i0 + pair.x, e->j0 + pair.z);
+  double *const sums = w->pairs.sums + (size_t)k * count;
+  for (size_t n = 0; n < count; n++) sums[n] = ldexp(sums[n], pair.exponent);
+  return ntk_value_store_head(plan, w->evaluation, sums, z->self ? w->x.self + (size_t)pair.x * count : NULL,
+                              z->self ? z->self + (size_t)pair.z * count : NULL, w->one, w->values,
+                              ntk_cuda_part_value(e, pair.x, pair.z), e->i0 + pair.x, e->j0 + pair.z);
 }
 
 /* Runs the pairs at `places` (NULL: all `count` of them) of the extent, batch by batch. In the plan's precision pairs

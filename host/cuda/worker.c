@@ -28,6 +28,7 @@ typedef struct device_side {
   ntk_cuda_images images; /* in the plan's precision */
   ntk_cuda_images exact;  /* in float64 for the second opinion */
   int exact_ready;
+  double *self; /* activations behind the readout: the sums of every image with itself, [image][sums] */
 } device_side;
 
 typedef struct cuda_worker {
@@ -48,7 +49,7 @@ typedef struct cuda_worker {
 } cuda_worker;
 
 static const ntk_cuda_plane_ops *plane_ops(const ntk_plan *plan) {
-  return plan->precision == NTK_F64 ? &ntk_cuda_plane_f64 : &ntk_cuda_plane_f32;
+  return ntk_plan_in_float64(plan) ? &ntk_cuda_plane_f64 : &ntk_cuda_plane_f32;
 }
 
 static ntk_status no_memory(void) {
@@ -82,10 +83,13 @@ static ntk_status create_images(cuda_worker *w, const ntk_cuda_plane_ops *ops, n
 }
 
 /* Whether pairs may need a second opinion in float64. Memory for it is taken in time: later there may be none. */
-static bool wants_twins(const ntk_plan *plan) { return plan->precision == NTK_F32 && plan->program.want_ntk; }
+static bool wants_twins(const ntk_plan *plan) { return !ntk_plan_in_float64(plan) && plan->program.want_ntk; }
 
 static ntk_status create_side(cuda_worker *w, device_side *side) {
-  const size_t size = ntk_plan_input_size(w->shared->plan);
+  const ntk_plan *plan = w->shared->plan;
+  const size_t size = ntk_plan_input_size(plan);
+  if (plan->head_activates && !(side->self = malloc((size_t)w->part * ntk_plan_sums(plan) * sizeof *side->self)))
+    return no_memory();
   NTK_TRY(ntk_cuda_memory((void **)&side->pixels, (size_t)w->part * size * sizeof(double), "the inputs"));
   NTK_TRY(create_images(w, plane_ops(w->shared->plan), &side->images));
   return wants_twins(w->shared->plan) ? create_images(w, &ntk_cuda_plane_f64, &side->exact) : NTK_OK;
@@ -100,7 +104,8 @@ static void free_sides(cuda_worker *w) {
   device_side *const sides[3] = {&w->x, &w->z, &w->f};
   for (int k = 0; k < 3; k++) {
     cudaFree(sides[k]->pixels), free_images(&sides[k]->images), free_images(&sides[k]->exact);
-    sides[k]->pixels = NULL, sides[k]->count = 0, sides[k]->exact_ready = 0;
+    free(sides[k]->self);
+    sides[k]->pixels = NULL, sides[k]->self = NULL, sides[k]->count = 0, sides[k]->exact_ready = 0;
   }
 }
 
@@ -183,6 +188,22 @@ static ntk_status create_worker(ntk_worker_shared *shared, int index, int64_t ti
 
 /* ---- images ---- */
 
+/* Fills in side->self. */
+static ntk_status compute_self(cuda_worker *w, device_side *side, int64_t count) {
+  const ntk_cuda_plane_ops *ops = plane_ops(w->shared->plan);
+  const size_t sums = ntk_plan_sums(w->shared->plan);
+  ntk_cuda_batch *b = &w->pairs;
+  for (int64_t first = 0, some; first < count; first += some) {
+    if (ntk_worker_stopped(w->shared)) return ntk_worker_interrupted();
+    some = ntk_cuda_batch_limit(b, ops);
+    if (some > count - first) some = count - first;
+    for (int64_t k = 0; k < some; k++) b->list[k] = (ntk_cuda_pair){(int)(first + k), (int)(first + k)};
+    NTK_TRY(ntk_cuda_batch_run(b, ops, &side->images, &side->images, (int)some));
+    memcpy(side->self + (size_t)first * sums, b->sums, (size_t)some * sums * sizeof *side->self);
+  }
+  return NTK_OK;
+}
+
 /* Brings inputs [first, first + count) to the device and prepares them. */
 static ntk_status enter_images(cuda_worker *w, device_side *side, int64_t first, int64_t count) {
   const ntk_plan *plan = w->shared->plan;
@@ -201,6 +222,7 @@ static ntk_status enter_images(cuda_worker *w, device_side *side, int64_t first,
   }
   NTK_CUDA_TRY(plane_ops(plan)->prepare(&w->plane, side->pixels, (int)count, &side->images, w->stream),
                "preparing images");
+  if (side->self) NTK_TRY(compute_self(w, side, count));
   side->first = first, side->count = count;
   return NTK_OK;
 }
@@ -257,8 +279,10 @@ static ntk_status run_places(cuda_worker *w, int evaluation, const ntk_cuda_part
         w->risky[w->risky_count++] = b->at[k];
         continue;
       }
-      NTK_TRY(ntk_value_store(plan, evaluation, b->sums + (size_t)k * outputs, w->one, w->values,
-                              ntk_cuda_part_value(e, i, j), e->i0 + i, e->j0 + j));
+      NTK_TRY(ntk_value_store_head(plan, evaluation, b->sums + (size_t)k * outputs,
+                                   x->self ? x->self + (size_t)i * outputs : NULL,
+                                   z->self ? z->self + (size_t)j * outputs : NULL, w->one, w->values,
+                                   ntk_cuda_part_value(e, i, j), e->i0 + i, e->j0 + j));
     }
     if (!exact && last) atomic_fetch_add(&w->shared->pairs, filled);
   }

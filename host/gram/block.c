@@ -75,7 +75,7 @@ ntk_status ntk_plan_predict(const ntk_context *context, const ntk_plan *plan, do
     x[k] = (double)(state >> 40) / (1 << 23) - 1;
   }
   ntk_context one = {.threads = 1, .memory = 512ull << 20, .backend = ntk_context_backend(context)};
-  const bool cuda = ntk_context_uses_cuda(context) && !plan->on_cpu;
+  const bool cuda = ntk_context_uses_cuda(context);
   if (cuda) one.device_count = context->device_count, memcpy(one.devices, context->devices, sizeof one.devices);
   for (int64_t n = 1, warm = !cuda; status == NTK_OK; n *= warm ? 2 : 1, warm = 1) {
     for (size_t k = 0; k < plan->output_count; k++) out[k] = values + k * largest * largest;

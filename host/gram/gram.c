@@ -113,8 +113,7 @@ ntk_status ntk_gram(ntk_context *context, const ntk_plan *plan, const ntk_datase
   if (columns) job.columns = (ntk_inputs){columns, NULL, ntk_dataset_count(columns)};
   NTK_TRY(ntk_tiles_choose(context, plan, &job));
   names n = {0};
-  ntk_status status = make_names(&n, plan, plan->on_cpu ? ntk_context_isa(context) : ntk_context_engine(context), rows,
-                                 columns, options->path);
+  ntk_status status = make_names(&n, plan, ntk_context_engine(context), rows, columns, options->path);
   if (status == NTK_OK) status = run_into_store(context, plan, &job, &n, options);
   free_names(&n);
   if (report) {

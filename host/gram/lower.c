@@ -79,7 +79,7 @@ static ntk_status lower_head(ntk_plan *plan, const ntk_layer *layers, size_t cou
       if (!dual) return no_memory();
       NTK_TRY(ntk_activation_make(layer, dual));
       plan->head[k].dual = dual;
-      plan->head_activates = plan->on_cpu = true;
+      plan->head_activates = true;
       plan->float64 |= (plan->kernels & NTK_KERNEL_NTK) != 0; /* k0 magnifies the rounding of a float32 rho */
       plan->activation_layers++;
       continue;

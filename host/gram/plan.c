@@ -120,8 +120,6 @@ ntk_output ntk_plan_output(const ntk_plan *plan, size_t index) {
   return index < plan->output_count ? plan->outputs[index] : (ntk_output){0};
 }
 
-bool ntk_plan_on_cpu(const ntk_plan *plan) { return plan->on_cpu; }
-
 ntk_shape ntk_plan_shape(const ntk_plan *plan) { return plan->shape; }
 ntk_precision ntk_plan_precision(const ntk_plan *plan) { return plan->precision; }
 const char *ntk_plan_network_text(const ntk_plan *plan) { return plan->text; }
@@ -140,7 +138,7 @@ ntk_cost ntk_plan_cost(const ntk_plan *plan) {
                                (plan->shape.height ? plan->shape.height * plan->shape.width : 1);
   } else {
     const ntk_backend *backend = ntk_backend_find("auto");
-    const ntk_plane_ops *ops = plan->precision == NTK_F64 || plan->float64 ? backend->plane_f64 : backend->plane_f32;
+    const ntk_plane_ops *ops = ntk_plan_in_float64(plan) ? backend->plane_f64 : backend->plane_f32;
     cost.bytes_per_pair = (int64_t)ops->scratch_bytes(&plan->program);
     cost.bytes_per_image = (int64_t)ops->image_bytes(&plan->program);
   }

@@ -26,7 +26,6 @@ struct ntk_plan {
   char *text, *preset, *description;
   double scale;
 
-  bool on_cpu;    /* not computed on CUDA devices */
   bool float64;   /* computed in float64 whatever the precision of the values */
   bool connected; /* fully connected: `fc`, else the plane `program` */
   ntk_fc_program fc;
@@ -55,6 +54,9 @@ struct ntk_plan {
   void **owned; /* ntk_plan_own */
   size_t owned_count;
 };
+
+/* Whether pairs are computed in float64. */
+static inline bool ntk_plan_in_float64(const ntk_plan *plan) { return plan->precision == NTK_F64 || plan->float64; }
 
 /* Memory that lives as long as the plan, zeroed; NULL when there is none. */
 void *ntk_plan_own(ntk_plan *plan, size_t count, size_t size);

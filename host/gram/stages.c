@@ -272,7 +272,7 @@ static void scale_conv(const stage_work *w, const ntk_layer *layer, double *alph
 /* Scale and bound of the states that a unit computes; its numbers into the layer. */
 static ntk_status scale_unit(stage_work *w, const unit *u, ntk_program_layer *out) {
   ntk_node *nodes = w->graph->nodes;
-  const double limit = w->plan->precision == NTK_F32 && !w->plan->float64 ? 100 : 900; /* log2 */
+  const double limit = ntk_plan_in_float64(w->plan) ? 900 : 100; /* log2 */
   double alpha = nodes[u->source].alpha, bound = nodes[u->source].bound;
   const ntk_layer *last = NULL;
   if (u->conv >= 0) {

@@ -67,7 +67,7 @@ static int64_t tile_pairs(const team *t, int64_t row, int64_t column) {
 }
 
 static crew choose_crew(const ntk_context *context, const ntk_plan *plan) {
-  if (ntk_context_uses_cuda(context) && !plan->on_cpu) {
+  if (ntk_context_uses_cuda(context)) {
     const int workers = NTK_CUDA_WORKERS * context->device_count;
     if (plan->connected) return (crew){&ntk_cuda_connected_ops, workers, 1e10, 512};
     if (plan->program.stage_count) return (crew){&ntk_cuda_stages_ops, workers, 5e10, 1024};

@@ -54,7 +54,7 @@ size_t ntk_plan_input_size(const ntk_plan *plan) {
 }
 
 static const ntk_plane_ops *plane_ops(const ntk_plan *plan, const ntk_backend *backend) {
-  return plan->precision == NTK_F64 || plan->float64 ? backend->plane_f64 : backend->plane_f32;
+  return ntk_plan_in_float64(plan) ? backend->plane_f64 : backend->plane_f32;
 }
 
 static bool many_channels(const ntk_plan *plan) { return plan->program.channels > NTK_INNER_CHANNELS; }

@@ -101,11 +101,6 @@ NTK_API ntk_convention ntk_plan_convention(const ntk_plan *plan);
 /** The factor from the generic normalisation to that convention, by which every value is multiplied. */
 NTK_API double ntk_plan_scale(const ntk_plan *plan);
 
-/** Whether the plan is computed on the CPU in a context with CUDA devices, too: networks on images with other
- * activations than ReLU, with activations behind the readout or in the standard parameterisation, and branched ones on
- * vectors. */
-NTK_API bool ntk_plan_on_cpu(const ntk_plan *plan);
-
 /** What one pair of inputs costs. */
 typedef struct ntk_cost {
   int64_t planes;  /**< Offset planes demanded by the readout (docs/design.md); 1 for a fully connected network. */

@@ -125,7 +125,7 @@ static int introduce(job *j, const ntk_system_info *info) {
   static const char *const kernels[] = {"ntk", "nngp", "both"};
   const char *precision = s->precision == NTK_F64 ? "f64" : "f32";
   if (!s->json) {
-    printf("%s, %s, %s, %s, images of %s, best of %d runs\n\n", info->cpu, cli_compute_text(j->context, NULL),
+    printf("%s, %s, %s, %s, images of %s, best of %d runs\n\n", info->cpu, cli_compute_text(j->context),
            kernels[s->kernel], precision, cli_format_shape(s->shape).text, RUNS);
     printf("depth  readout  threads        pairs/s   entry-layers/s\n");
     return CLI_EXIT_OK;

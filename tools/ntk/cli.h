@@ -165,7 +165,7 @@ int cli_compute_open(const cli_compute *compute, ntk_context **out);
 void cli_compute_close(ntk_context *context);
 
 /* What computes, e.g. "2 threads, avx2" or "cuda:0". */
-const char *cli_compute_text(const ntk_context *context, const ntk_plan *plan);
+const char *cli_compute_text(const ntk_context *context);
 int cli_model_plan(const cli_model *model, ntk_shape shape, ntk_plan **out);
 int cli_model_plan_network(const cli_model *model, const ntk_network *network, ntk_shape shape, ntk_plan **out);
 

@@ -71,7 +71,7 @@ static void announce(const evaluation *e) {
   if (e->settings->compute.progress != CLI_PROGRESS_AUTO) return;
   cli_note("%s: %s training and %s test records of %s, %s pairs, %s", ntk_plan_network_text(e->plan),
            cli_format_count(n).text, cli_format_count(m).text, cli_format_shape(ntk_plan_shape(e->plan)).text,
-           cli_format_count(n * (n + 1) / 2 + m * n).text, cli_compute_text(e->context, e->plan));
+           cli_format_count(n * (n + 1) / 2 + m * n).text, cli_compute_text(e->context));
 }
 
 static int compute_kernels(evaluation *e) {

@@ -72,7 +72,7 @@ static void announce(const job *j) {
            cli_format_count(ntk_dataset_count(j->rows)).text,
            cli_format_count(ntk_dataset_count(j->columns ? j->columns : j->rows)).text,
            cli_format_shape(ntk_plan_shape(j->plan)).text, cli_format_count(pairs(j)).text,
-           cli_compute_text(j->context, j->plan));
+           cli_compute_text(j->context));
 }
 
 static int print_json(const job *j) {

@@ -53,12 +53,10 @@ int cli_compute_open(const cli_compute *compute, ntk_context **out) {
   return CLI_EXIT_OK;
 }
 
-const char *cli_compute_text(const ntk_context *context, const ntk_plan *plan) {
+const char *cli_compute_text(const ntk_context *context) {
   static char text[128];
-  const bool cuda = strcmp(ntk_context_device(context), "cpu") != 0, on_cpu = plan && ntk_plan_on_cpu(plan);
-  if (cuda && !on_cpu) return ntk_context_device(context);
-  snprintf(text, sizeof text, "%d threads, %s%s", ntk_context_threads(context), ntk_context_isa(context),
-           cuda ? "; on the CPU: CUDA has no kernels for this network yet" : "");
+  if (strcmp(ntk_context_device(context), "cpu") != 0) return ntk_context_device(context);
+  snprintf(text, sizeof text, "%d threads, %s", ntk_context_threads(context), ntk_context_isa(context));
   return text;
 }
 

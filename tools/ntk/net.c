@@ -125,7 +125,7 @@ static void print_people(const job *j) {
          cli_format_bytes((double)cost.bytes_per_pair).text, cli_format_bytes((double)cost.bytes_per_image).text);
   printf("matrices            %zu:", outputs);
   for (size_t k = 0; k < outputs; ++k) printf(" %s", ntk_plan_output(j->plan, k).name);
-  printf("\n\n%-19s %-16s (%s)\n", "matrix", "predicted time", cli_compute_text(j->context, j->plan));
+  printf("\n\n%-19s %-16s (%s)\n", "matrix", "predicted time", cli_compute_text(j->context));
   for (int i = 0; i < SIZE_COUNT; ++i) {
     const cli_text size = cli_format_count(sizes[i]);
     char matrix[2 * sizeof size.text + 4];
