@@ -48,10 +48,10 @@ typedef struct side_rows {
   const real *zeros; /* stands for the rows above and below where the filter has none, or NULL */
 } side_rows;
 
-/* The box sum of vector k; `add`: of a slot, for SKIP kinds. Short chains: what follows waits for it. */
+/* The box sum of vector k; `add`: of a slot, for SKIP kinds. */
 INLINE vec row_box(const int KIND, const real *h, int row, const side_rows *side, const real *add, int k) {
   h += k * LANES;
-  if (!(KIND & SKIP)) return vec_load(h) + vec_load(h - row) + vec_load(h + row);
+  if (!(KIND & SKIP)) return sum3(h, row);
   const real *above = side->zeros ? side->zeros : h - row, *below = side->zeros ? side->zeros : h + row;
   return vec_fma(side->scale, vec_load(add + k * LANES), vec_load(h)) + (vec_load(above) + vec_load(below));
 }

@@ -55,7 +55,7 @@ typedef struct ntk_exit {
   int slot, buffer;
   int demand;
   ntk_window rows, cols;
-  int filter_rows, filter_cols, circular, trained;
+  int filter_rows, filter_cols, circular;
   double bias, gain, constant; /* as a layer's */
 } ntk_exit;
 

@@ -1,6 +1,7 @@
 /* What plans refuse: networks not computed yet, impossible options, bad arguments, inputs that are not finite. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/support_data.h"
@@ -35,6 +36,22 @@ Test(plan_refused, large_images_and_filters) {
   expect_refused("conv3 relu gap", (ntk_shape){1, 1, 65}, none, NTK_ERROR_UNSUPPORTED, "too large");
   expect_refused("conv67x1 relu gap", (ntk_shape){1, 64, 64}, none, NTK_ERROR_UNSUPPORTED, "larger than this version");
   ntk_plan_free(ntk_test_plan("conv65 relu gap", (ntk_shape){1, 64, 64}, NTK_KERNEL_NTK, NTK_F32));
+}
+
+/* Poolings of so many sizes side by side that each asks for other planes of the state before them. */
+Test(plan_refused, many_poolings) {
+  for (int branches = 28; branches <= 40; branches += 12) {
+    char text[2048];
+    int at = snprintf(text, sizeof text, "conv3 relu sum(avgpool2(stride=2, same) conv1");
+    for (int k = 1; k < branches; k++)
+      at += snprintf(text + at, sizeof text - (size_t)at, " | avgpool%d(stride=2, same) conv1", k + 2);
+    snprintf(text + at, sizeof text - (size_t)at, ") conv3 relu flatten");
+    if (branches == 28)
+      ntk_plan_free(ntk_test_plan(text, (ntk_shape){1, 64, 64}, NTK_KERNEL_NTK, NTK_F32));
+    else
+      expect_refused(text, (ntk_shape){1, 64, 64}, (ntk_plan_options){0}, NTK_ERROR_UNSUPPORTED,
+                     "more than 31 different sets of offsets");
+  }
 }
 
 Test(plan_refused, impossible_networks) {

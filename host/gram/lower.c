@@ -377,12 +377,11 @@ static int count_activations(const ntk_layer *layers, size_t count) {
 /* How many of the layers before the readout the outputs need: those up to the deepest of the plan's depths. */
 static size_t last_read(const ntk_plan *plan, const ntk_layer *layers, size_t readout,
                         const ntk_plan_options *options) {
-  int deepest = 0;
+  int left = 0;
   if (options->depth_count == 0) return readout;
-  for (int t = 0; t < plan->program.tap_count; t++)
-    deepest = plan->tap_depth[t] > deepest ? plan->tap_depth[t] : deepest;
+  for (int t = 0; t < plan->program.tap_count; t++) left = plan->tap_depth[t] > left ? plan->tap_depth[t] : left;
   size_t count = 0;
-  while (count < readout && count_activations(layers, count) < deepest) count++;
+  while (left > 0) left -= layers[count++].kind == NTK_LAYER_ACTIVATION;
   return count;
 }
 

@@ -188,8 +188,8 @@ static ntk_status find_demand(stage_work *w, const ntk_planes *set, int pass, in
     if (memcmp(w->sets[pass][*index], set, size) == 0) return NTK_OK;
   if (*index == NTK_MAX_DEMANDS)
     return ntk_fail(NTK_ERROR_UNSUPPORTED,
-                    "the branches at one resolution need more than %d different sets of offsets: this version takes no "
-                    "more",
+                    "the branches at one resolution need more than %d different sets of offsets: take fewer kinds of "
+                    "strides and poolings side by side",
                     NTK_MAX_DEMANDS);
   w->sets[pass][w->set_count[pass]++] = set;
   return NTK_OK;
@@ -364,12 +364,11 @@ static ntk_status list_exits(stage_work *w, int pass, const int *buffer, ntk_pro
     if (!in) return no_memory();
     NTK_TRY(ntk_window_demand(&n->rows, &n->cols, out, in));
     ntk_exit *e = &exits[program->exit_count++];
-    *e = (ntk_exit){w->slot[n->sources[0]], buffer[k], 0, n->rows, n->cols, 1, 1, 0, 0, 0, 0, 0};
+    *e = (ntk_exit){w->slot[n->sources[0]], buffer[k], 0, n->rows, n->cols, 1, 1, 0, 0, 0, 0};
     if (is_conv(n)) {
       double alpha = g->nodes[n->sources[0]].alpha, bound = 1;
       e->filter_rows = n->layer->rows, e->filter_cols = n->layer->cols;
       e->circular = is_circular(n->layer);
-      e->trained = !n->layer->fixed && n->layer->width == 0;
       scale_conv(w, n->layer, &alpha, &bound, &e->bias, &e->gain, &e->constant);
       if (e->circular) ntk_close_cyclic(in, w->height, w->width);
     }

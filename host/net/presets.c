@@ -80,8 +80,8 @@ static void expand_myrtle10(expansion *out, const int *numbers) {
   add(out, "3*(conv3 relu) avgpool2 3*(conv3 relu) avgpool2 3*(conv3 relu) 3*avgpool2 flatten");
 }
 
-/* The compositional kernels: 3x3 convolutions in three stages between 2x2 poolings, the average of what is left, and one
- * more activation: a hidden dense layer, as far as the Gaussian process is concerned. */
+/* The compositional kernels: 3x3 convolutions in three stages between 2x2 poolings, the average of what is left, and
+ * one more activation: a hidden dense layer, as far as the Gaussian process is concerned. */
 static void expand_compositional(expansion *out, const int *counts, const char *activation) {
   char block[64];
   snprintf(block, sizeof block, "conv3 %s", activation);
@@ -212,8 +212,7 @@ static const preset presets[] = {
      expand_myrtle10},
     {"myrtle<n>-ck",
      "Compositional kernel Myrtle5, 7 or 10 of Shankar et al. (arXiv:2003.02237): the Gaussian-process kernel with a "
-     "last "
-     "normalised ReLU; with --unit-diagonal as published; scale 1.",
+     "last normalised ReLU; with --unit-diagonal as published; scale 1.",
      NTK_SCALE_ONE,
      {{5, 10, "n is 5, 7 or 10"}},
      expand_myrtle_ck},
@@ -223,8 +222,8 @@ static const preset presets[] = {
      {{5, 10, "n is 5, 7 or 10"}},
      expand_myrtle_gaussian},
     {"wide-resnet-<n>",
-     "Wide ResNet (arXiv:1605.07146) without normalisation, as in the examples of neural-tangents, n = 6 m + 4; scale "
-     "1.",
+     "Wide ResNet (arXiv:1605.07146) without normalisation, as in the examples of neural-tangents, n = 6 m + 4; "
+     "scale 1.",
      NTK_SCALE_ONE,
      {{10, 6004, "n counts the layers with weights and is 6 m + 4, m blocks a stage"}},
      expand_wide_resnet},

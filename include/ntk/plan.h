@@ -24,9 +24,8 @@ typedef enum ntk_kernel {
 
 /** The arithmetic of the inner loops; see docs/accuracy.md for the stated errors. */
 typedef enum ntk_precision {
-  NTK_F32 =
-      0,      /**< float32 planes; pairs that float32 cannot resolve are recomputed in float64. Within 1e-6 relative. */
-  NTK_F64 = 1 /**< float64 throughout. */
+  NTK_F32 = 0, /**< float32 planes; pairs that float32 cannot resolve are recomputed in float64. Within 1e-6 relative. */
+  NTK_F64 = 1  /**< float64 throughout. */
 } ntk_precision;
 
 /** Averaging over the horizontal mirror images Fx, (Fx)[i,j] = x[i, width-1-j]: regression with
@@ -45,10 +44,10 @@ typedef struct ntk_plan_options {
   const int *depths;       /**< One result per d: the network cut after its d-th activation, with the same readout
                                 ("all depths of a family"); NULL: as written. */
   size_t depth_count;
-  const int *pools; /**< Replace the readout by lap(c) for each c >= 0 (circular if the text's lap is); NULL: as
-                         written. */
+  const int *pools;        /**< Replace the readout by lap(c) for each c >= 0 (circular if the text's lap is); NULL: as
+                                written. */
   size_t pool_count;
-  ntk_flip flip; /**< Default NTK_FLIP_PLAIN; others need images and a network that a mirror commutes with. */
+  ntk_flip flip;           /**< Default NTK_FLIP_PLAIN; others need images and a network that a mirror commutes with. */
   ntk_convention convention; /**< Default NTK_CONVENTION_BY_NAME; others need a network that the convention knows. */
 } ntk_plan_options;
 
@@ -67,8 +66,8 @@ typedef struct ntk_plan ntk_plan;
 
 /** Plans a network for inputs of one shape.
  *  @param options NULL for the defaults. The plan keeps copies of what it needs; network may be freed.
- *  @return NTK_OK; NTK_ERROR_NETWORK (impossible for this shape, a flip of a network that a mirror does not commute
- * with, or a layer that the convention does not know: says which); NTK_ERROR_UNSUPPORTED (not computed yet: says which
+ *  @return NTK_OK; NTK_ERROR_NETWORK (impossible for this shape, a flip of a network that a mirror does not commute with,
+ *          or a layer that the convention does not know: says which); NTK_ERROR_UNSUPPORTED (not computed yet: says which
  *          layer); NTK_ERROR_ARGUMENT; NTK_ERROR_MEMORY. */
 NTK_API ntk_status ntk_plan_create(const ntk_network *network, ntk_shape shape, const ntk_plan_options *options,
                                    ntk_plan **out);
@@ -94,8 +93,8 @@ NTK_API const char *ntk_plan_network_text(const ntk_plan *plan);
 /** The preset's name, or NULL. Owned by the plan. */
 NTK_API const char *ntk_plan_preset(const ntk_plan *plan);
 
-/** The convention of the values: NTK_CONVENTION_BY_NAME for a preset in its own convention, NTK_CONVENTION_GENERIC for
- * a text without another. */
+/** The convention of the values: NTK_CONVENTION_BY_NAME for a preset in its own convention, NTK_CONVENTION_GENERIC for a
+ *  text without another. */
 NTK_API ntk_convention ntk_plan_convention(const ntk_plan *plan);
 
 /** The factor from the generic normalisation to that convention, by which every value is multiplied. */
@@ -103,8 +102,8 @@ NTK_API double ntk_plan_scale(const ntk_plan *plan);
 
 /** What one pair of inputs costs. */
 typedef struct ntk_cost {
-  int64_t planes;  /**< Offset planes demanded by the readout (docs/design.md); 1 for a fully connected network. */
-  int64_t entries; /**< Entries [i,j,i',j'] in those planes. */
+  int64_t planes;            /**< Offset planes demanded by the readout (docs/design.md); 1 for a fully connected network. */
+  int64_t entries;           /**< Entries [i,j,i',j'] in those planes. */
   int64_t activation_layers; /**< Activations, each counted once. */
   double entry_layers;       /**< Entry-layers of one pair: entries times activation layers; with a flip twice that. */
   int64_t bytes_per_pair;    /**< Working memory of one pair in flight, in bytes. */
@@ -114,8 +113,8 @@ typedef struct ntk_cost {
 /** The cost of one pair. */
 NTK_API ntk_cost ntk_plan_cost(const ntk_plan *plan);
 
-/** One line of text per layer: number, name, output shape, filter, trained or fixed; as `ntk net` prints it. Owned by
- * the plan. */
+/** One line of text per layer: number, name, output shape, filter, trained or fixed; as `ntk net` prints it. Owned by the
+ *  plan. */
 NTK_API const char *ntk_plan_description(const ntk_plan *plan);
 
 /** Predicted seconds for `pairs` pairs on this context, from a short measurement of this machine (well under a second).

@@ -54,7 +54,7 @@ int cli_compute_open(const cli_compute *compute, ntk_context **out) {
 }
 
 const char *cli_compute_text(const ntk_context *context) {
-  static char text[128];
+  static char text[96];
   if (strcmp(ntk_context_device(context), "cpu") != 0) return ntk_context_device(context);
   snprintf(text, sizeof text, "%d threads, %s", ntk_context_threads(context), ntk_context_isa(context));
   return text;
