@@ -5,11 +5,12 @@
 static const ntk_backend backends[] = {
 #ifdef NTK_X86
     {"avx512", &ntk_plane_avx512_f32, &ntk_plane_avx512_f64, ntk_plane_self_avx512, ntk_fc_row_avx512,
-     ntk_dual_row_avx512, 2e9},
-    {"avx2", &ntk_plane_avx2_f32, &ntk_plane_avx2_f64, ntk_plane_self_avx2, ntk_fc_row_avx2, ntk_dual_row_avx2, 1e9},
+     ntk_dual_row_avx512, &ntk_feature_avx512, 2e9},
+    {"avx2", &ntk_plane_avx2_f32, &ntk_plane_avx2_f64, ntk_plane_self_avx2, ntk_fc_row_avx2, ntk_dual_row_avx2,
+     &ntk_feature_avx2, 1e9},
 #endif
     {"baseline", &ntk_plane_baseline_f32, &ntk_plane_baseline_f64, ntk_plane_self_baseline, ntk_fc_row_baseline,
-     ntk_dual_row_baseline, 3e8},
+     ntk_dual_row_baseline, &ntk_feature_baseline, 3e8},
 };
 enum { BACKEND_COUNT = sizeof backends / sizeof *backends };
 

@@ -5,6 +5,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/fc.h"
+#include "kernels/feature.h"
 #include "kernels/plane.h"
 
 typedef struct ntk_backend {
@@ -13,6 +14,7 @@ typedef struct ntk_backend {
   ntk_plane_self *plane_self;
   ntk_fc_row fc_row;
   ntk_dual_row dual_row;
+  const ntk_feature_ops *features;
   double entry_layers_per_second; /* rough rate of one core, for choosing tile sizes only */
 } ntk_backend;
 

@@ -44,8 +44,7 @@ void ntk_graph_free(ntk_graph *g) {
 
 /* ---- windows ---- */
 
-/* One axis of a layer's window grid: centre of output 0 for convolutions, edge of the first window for poolings. */
-static ntk_window layer_window(const ntk_layer *layer, int window, int inputs) {
+ntk_window ntk_layer_window(const ntk_layer *layer, int window, int inputs) {
   ntk_window w = {.size = window, .stride = layer->stride, .inputs = inputs};
   int padded = 0;
   const bool valid = layer->padding == NTK_PAD_VALID, conv = layer->kind == NTK_LAYER_CONV;
@@ -123,8 +122,8 @@ ntk_status ntk_out_of_range(const ntk_layer *layer) {
 static ntk_status add_conv(ntk_graph *g, const ntk_layer *layer, int source, int *out) {
   const ntk_node from = g->nodes[source];
   NTK_TRY(ntk_check_conv(layer, from.height, from.width));
-  const ntk_window rows = layer_window(layer, layer->rows, from.height);
-  const ntk_window cols = layer_window(layer, layer->cols, from.width);
+  const ntk_window rows = ntk_layer_window(layer, layer->rows, from.height);
+  const ntk_window cols = ntk_layer_window(layer, layer->cols, from.width);
   if (rows.outputs != from.height || cols.outputs != from.width || layer->stride != 1)
     return add_window(g, layer, source,
                       subsampling(layer->stride, layer->rows / 2 - rows.before, from.height, rows.outputs),
@@ -156,8 +155,8 @@ static ntk_window merged(ntk_window first, ntk_window second) {
 
 static ntk_status add_pool(ntk_graph *g, const ntk_layer *layer, int source, int *out) {
   ntk_node *from = &g->nodes[source];
-  ntk_window rows = layer_window(layer, layer->rows, from->height);
-  ntk_window cols = layer_window(layer, layer->cols, from->width);
+  ntk_window rows = ntk_layer_window(layer, layer->rows, from->height);
+  ntk_window cols = ntk_layer_window(layer, layer->cols, from->width);
   if (layer->normalized) {
     NTK_TRY(edge_weights(g->plan, &rows));
     NTK_TRY(edge_weights(g->plan, &cols));

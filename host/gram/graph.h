@@ -50,6 +50,9 @@ typedef struct ntk_graph {
 ntk_status ntk_check_conv(const ntk_layer *layer, int height, int width);
 ntk_status ntk_out_of_range(const ntk_layer *layer);
 
+/* One axis of a layer's window grid: output 0 reads from input -before on. */
+ntk_window ntk_layer_window(const ntk_layer *layer, int window, int inputs);
+
 /* Whether the plane engine takes the layers before the readout as they are: one stage and no branch. */
 bool ntk_graph_is_plain(const ntk_layer *layers, size_t count);
 

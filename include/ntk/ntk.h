@@ -6,6 +6,7 @@
  *    plan.h     network + shape -> plan -> blocks of kernel values in memory
  *    gram.h     plan + data sets -> kernel matrix on disk
  *    regress.h  kernel matrices + labels -> predictions
+ *    features.h network + shape -> random features, whose products approximate the kernel
  *  context.h holds threads, memory and callbacks, status.h the error codes, npy.h the array files.
  */
 #ifndef NTK_NTK_H
@@ -13,6 +14,7 @@
 
 #include <ntk/context.h>
 #include <ntk/dataset.h>
+#include <ntk/features.h>
 #include <ntk/gram.h>
 #include <ntk/network.h>
 #include <ntk/npy.h>

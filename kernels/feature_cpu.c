@@ -1,0 +1,174 @@
+/* Operations on rows of features on the CPU (feature.h), one source for every instruction set. float32. */
+#include "kernels/feature.h"
+#include "kernels/lanes.h"
+
+#define CONCAT2(a, b) a##b
+#define CONCAT(a, b) CONCAT2(a, b)
+
+/* ---- gather ---- */
+
+static void add_columns(float *out, const float *in, const int8_t *sign, int count, float scale) {
+  if (sign)
+    for (int i = 0; i < count; i++) out[i] += scale * (float)sign[i] * in[i];
+  else
+    for (int i = 0; i < count; i++) out[i] += scale * in[i];
+}
+
+/* Columns of a source row into a span, from `at` on and round and round. */
+static void add_row(const ntk_feature_gather *g, const float *in, const int8_t *sign, int at, float scale, float *out) {
+  for (int i = 0; i < g->columns;) {
+    const int room = g->span - at, left = g->columns - i, count = left < room ? left : room;
+    add_columns(out + at, in + i, sign ? sign + i : NULL, count, scale);
+    i += count, at = 0;
+  }
+}
+
+static void gather(const ntk_feature_gather *g, const float *in, size_t in_stride, float *out, size_t out_stride) {
+  for (int p = 0; p < g->outputs; p++) {
+    float *row = out + (size_t)p * out_stride;
+    const float scale = g->weight ? g->scale * g->weight[p] : g->scale;
+    if (!g->adds) memset(row, 0, (size_t)g->span * sizeof *row);
+    for (int t = 0; t < g->taps; t++) {
+      const int32_t source = g->source[(size_t)p * (size_t)g->taps + (size_t)t];
+      if (source < 0) continue;
+      const int8_t *sign = g->sign ? g->sign + (size_t)t * (size_t)g->columns : NULL;
+      add_row(g, in + (size_t)source * in_stride, sign, g->shift ? g->shift[t] : 0, scale, row);
+    }
+  }
+}
+
+/* ---- units ---- */
+
+static float phi(float u) { return 0.39894228040143267794f * expf(-u * u / 2); }
+static float cumulative(float u) { return 0.5f * erfcf(-u * 0.70710678118654752440f); }
+static float logistic(float u) { return 1 / (1 + expf(-u)); }
+
+/* SUM_k a_k h_k(u), or its derivative SUM_k a_k sqrt(k) h_(k-1)(u), by the recurrence of the normalised polynomials. */
+static float hermite_sum(const float *a, int count, int only, int derivative, float u) {
+  double now = 1, before = 0, sum = 0; /* h_k, h_(k-1) */
+  const int end = only >= 0 ? only + 1 : count;
+  for (int k = 0; k < end; k++) {
+    if (only < 0 || k == only) sum += (only < 0 ? (double)a[k] : 1) * (derivative ? sqrt(k) * before : now);
+    const double next = ((double)u * now - sqrt(k) * before) / sqrt(k + 1);
+    before = now, now = next;
+  }
+  return (float)sum;
+}
+
+static float value(const ntk_feature_unit *unit, float u) {
+  const float *p = unit->params;
+  switch (unit->kind) {
+    case NTK_UNIT_SIGN: return u > 0 ? 1.0f : u < 0 ? -1.0f : 0.0f;
+    case NTK_UNIT_ERF: return erff(u);
+    case NTK_UNIT_GELU: return u * cumulative(u);
+    case NTK_UNIT_WAVE: return p[0] * sinf(p[1] * u + p[2]);
+    case NTK_UNIT_EXPONENTIAL: return expf(p[0] * u);
+    case NTK_UNIT_MONOMIAL: return powf(u, p[0]);
+    case NTK_UNIT_HERMITE: return hermite_sum(p, 0, (int)p[0], 0, u);
+    case NTK_UNIT_SERIES: return hermite_sum(p, unit->count, -1, 0, u);
+    case NTK_UNIT_TANH: return tanhf(u);
+    case NTK_UNIT_SIGMOID: return logistic(u);
+    case NTK_UNIT_SILU: return u * logistic(u);
+    case NTK_UNIT_SOFTPLUS: return u > 0 ? u + log1pf(expf(-u)) : log1pf(expf(u));
+    case NTK_UNIT_ELU: return u > 0 ? p[1] * u : p[0] * p[1] * expm1f(u);
+    default: return 0;
+  }
+}
+
+static float slope(const ntk_feature_unit *unit, float u) {
+  const float *p = unit->params;
+  switch (unit->kind) {
+    case NTK_UNIT_ERF: return 1.1283791670955125739f * expf(-u * u);
+    case NTK_UNIT_GELU: return cumulative(u) + u * phi(u);
+    case NTK_UNIT_WAVE: return p[0] * p[1] * cosf(p[1] * u + p[2]);
+    case NTK_UNIT_EXPONENTIAL: return p[0] * expf(p[0] * u);
+    case NTK_UNIT_MONOMIAL: return p[0] > 0 ? p[0] * powf(u, p[0] - 1) : 0;
+    case NTK_UNIT_HERMITE: return hermite_sum(p, 0, (int)p[0], 1, u);
+    case NTK_UNIT_SERIES: return hermite_sum(p, unit->count, -1, 1, u);
+    case NTK_UNIT_TANH: return 1 - tanhf(u) * tanhf(u);
+    case NTK_UNIT_SIGMOID: return logistic(u) * logistic(-u);
+    case NTK_UNIT_SILU: return logistic(u) * (1 + u * logistic(-u));
+    case NTK_UNIT_SOFTPLUS: return logistic(u);
+    case NTK_UNIT_ELU: return u > 0 ? p[1] : p[0] * p[1] * expf(u);
+    default: return 0; /* sign */
+  }
+}
+
+static void unit(const ntk_feature_unit *f, int derivative, const float *u, size_t count, float scale, float *out) {
+  if (f->kind == NTK_UNIT_PIECES) {
+    const float below = scale * f->params[0], above = scale * f->params[1];
+    if (derivative)
+      for (size_t i = 0; i < count; i++) out[i] = u[i] > 0 ? above : below;
+    else
+      for (size_t i = 0; i < count; i++) out[i] = u[i] > 0 ? above * u[i] : below * u[i];
+  } else if (derivative) {
+    for (size_t i = 0; i < count; i++) out[i] = scale * slope(f, u[i]);
+  } else {
+    for (size_t i = 0; i < count; i++) out[i] = scale * value(f, u[i]);
+  }
+}
+
+/* ---- Hadamard transforms ---- */
+
+/* Butterflies between vectors `step` apart, two levels at a time: half the passes over memory. */
+static void two_levels(float *a, int size, int step) {
+  for (int block = 0; block < size; block += 4 * step)
+    for (int i = block; i < block + step; i += LANES) {
+      float *at = a + i;
+      const vec x0 = vec_load(at), x1 = vec_load(at + step), x2 = vec_load(at + 2 * step), x3 = vec_load(at + 3 * step);
+      const vec s0 = x0 + x1, d0 = x0 - x1, s1 = x2 + x3, d1 = x2 - x3;
+      vec_store(at, s0 + s1), vec_store(at + step, d0 + d1);
+      vec_store(at + 2 * step, s0 - s1), vec_store(at + 3 * step, d0 - d1);
+    }
+}
+
+static void one_level(float *a, int size, int step) {
+  for (int block = 0; block < size; block += 2 * step)
+    for (int i = block; i < block + step; i += LANES) {
+      const vec x = vec_load(a + i), y = vec_load(a + i + step);
+      vec_store(a + i, x + y), vec_store(a + i + step, x - y);
+    }
+}
+
+/* The levels inside of a vector. */
+INLINE vec lane_levels(vec v) {
+  UNROLL for (int step = 1; step < LANES; step *= 2) {
+    real_bits index[LANES];
+    real sign[LANES];
+    UNROLL for (int l = 0; l < LANES; l++) index[l] = l ^ step, sign[l] = l & step ? -1 : 1;
+    v = vec_fma(v, vec_loadu(sign), vec_permute(v, index));
+  }
+  return v;
+}
+
+static void hadamard_small(float *a, int size) {
+  for (int step = 1; step < size; step *= 2)
+    for (int block = 0; block < size; block += 2 * step)
+      for (int i = block; i < block + step; i++) {
+        const float x = a[i], y = a[i + step];
+        a[i] = x + y, a[i + step] = x - y;
+      }
+}
+
+static void hadamard(const ntk_feature_hadamard *h, const float *in, float *work) {
+  for (int i = 0; i < h->dim; i++) work[i] = (float)h->sign[i] * in[i];
+  memset(work + h->dim, 0, (size_t)(h->size - h->dim) * sizeof *work);
+  if (h->size < LANES) {
+    hadamard_small(work, h->size);
+    return;
+  }
+  for (int i = 0; i < h->size; i += LANES) vec_store(work + i, lane_levels(vec_load(work + i)));
+  int step = LANES;
+  for (; 4 * step <= h->size; step *= 4) two_levels(work, h->size, step);
+  if (step < h->size) one_level(work, h->size, step);
+}
+
+static void sample(const float *x, const int32_t *ix, const float *y, const int32_t *iy, size_t count, float scale,
+                   float *out) {
+  if (y)
+    for (size_t k = 0; k < count; k++) out[k] = scale * x[ix[k]] * y[iy[k]];
+  else
+    for (size_t k = 0; k < count; k++) out[k] = scale * x[ix[k]];
+}
+
+const ntk_feature_ops CONCAT(ntk_feature_, NTK_ISA) = {gather, unit, hadamard, sample};
