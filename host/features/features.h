@@ -124,8 +124,4 @@ typedef struct ntk_feature_source {
 ntk_status ntk_features_run(ntk_context *context, const ntk_features *features, ntk_feature_source source,
                             int64_t first, int64_t count, float *out, ntk_features_times *times);
 
-/* identity.c: the manifest of features of `data`; NULL: no memory. */
-char *ntk_features_manifest(const ntk_features *features, const char *engine, const ntk_dataset *data,
-                            const char *path);
-
 #endif

@@ -9,7 +9,7 @@
 #include "host/gram/plan.h"
 #include "host/status.h"
 
-static json_t *describe_data(const ntk_dataset *data) {
+json_t *ntk_manifest_data(const ntk_dataset *data) {
   if (!data) return json_null();
   ntk_shape shape = ntk_dataset_shape(data);
   return json_pack("{s:s, s:s, s:I, s:[I,I,I]}", "hash", ntk_dataset_hash(data), "preprocess",
@@ -28,7 +28,7 @@ static const char *normalisation(const ntk_plan *plan) {
 
 /* The file of a preprocessing for the manifest of the matrix at `path`: its bare name where both are in one folder, so
  * that they can be moved together. */
-static const char *name_file(const ntk_dataset *data, const char *path) {
+const char *ntk_manifest_preprocess_file(const ntk_dataset *data, const char *path) {
   const char *file = data ? ntk_dataset_preprocess_path(data) : "";
   const char *slash = strrchr(file, '/');
   if (!slash) return NULL;
@@ -50,12 +50,13 @@ char *ntk_manifest_write(const ntk_plan *plan, size_t index, const char *isa, co
       ntk_plan_preset(plan), "convention", ntk_convention_name(ntk_plan_convention(plan)), "scale",
       ntk_plan_scale(plan), "kernel", output.kernel == NTK_KERNEL_NTK ? "ntk" : "nngp", "depth", output.depth, "pool",
       output.pool, "flip", output.flip, "precision", ntk_plan_precision(plan) == NTK_F64 ? "f64" : "f32", "isa", isa,
-      "rows", describe_data(rows), "columns", describe_data(columns));
+      "rows", ntk_manifest_data(rows), "columns", ntk_manifest_data(columns));
   json_t *root = identity ? json_pack("{s:o, s:s, s:s, s:s, s:s, s:s?, s:s*, s:s*}", "identity", identity, "written_by",
                                       "libntk " NTK_VERSION_STRING, "normalisation", normalisation(plan), "output",
                                       output.name, "rows_data", ntk_dataset_spec(rows), "columns_data",
                                       columns ? ntk_dataset_spec(columns) : NULL, "rows_preprocess_file",
-                                      name_file(rows, path), "columns_preprocess_file", name_file(columns, path))
+                                      ntk_manifest_preprocess_file(rows, path), "columns_preprocess_file",
+                                      ntk_manifest_preprocess_file(columns, path))
                           : NULL;
   char *text = root ? json_dumps(root, JSON_REAL_PRECISION(17)) : NULL;
   json_decref(root);
@@ -167,6 +168,9 @@ ntk_status ntk_manifest_rebuild(const json_t *manifest, const char *path, ntk_pl
   *plan = NULL, *rows = *columns = NULL;
   if (!json_is_object(identity) || !json_is_object(row_data))
     return ntk_fail(NTK_ERROR_CORRUPT, "the manifest lacks its identity: the matrix must be computed again");
+  if (json_object_get(identity, "features"))
+    return ntk_fail(NTK_ERROR_ARGUMENT,
+                    "%s holds random features, which have no exact value: only kernel matrices are verified", path);
   ntk_status status = open_data(manifest, path, "rows_data", "rows_preprocess_file", row_data, rows);
   if (status == NTK_OK && json_is_object(column_data))
     status = open_data(manifest, path, "columns_data", "columns_preprocess_file", column_data, columns);

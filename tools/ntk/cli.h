@@ -161,6 +161,9 @@ extern const cli_option cli_model_options[];
 #define CLI_COMPUTE_DEFAULTS \
   { .memory = 512ull << 20 }
 
+/* The kernels of --kernel: what the user asked for, else what the network's name promises. */
+int cli_model_kernels(int kernel, const ntk_network *network);
+
 int cli_compute_open(const cli_compute *compute, ntk_context **out);
 void cli_compute_close(ntk_context *context);
 
@@ -241,6 +244,30 @@ int cli_solve_run(ntk_context *context, const cli_solve *solve, const cli_solve_
 /* The numbers of a result that reports show. */
 void cli_solve_json(cli_json *json, const ntk_regress_result *result);
 
+/* ---- feature_map.c: what features and eval share ---- */
+
+typedef struct cli_feature_settings {
+  int method; /* the index into "rf|sketch", for eval into "exact|rf|sketch" */
+  int64_t dim, sketch_dim, order0_dim, degree, seed;
+  int sketch;
+  bool leverage, gibbs;
+} cli_feature_settings;
+
+extern const cli_option cli_feature_options[], cli_method_options[];
+#define CLI_FEATURE_DEFAULTS \
+  { .dim = 1024 }
+
+/* Refuses options that contradict each other. */
+int cli_feature_check(const char *verb, const cli_feature_settings *settings);
+
+int cli_feature_map(const cli_feature_settings *settings, const char *net, int kernel, int convention, bool sketch,
+                    ntk_shape shape, ntk_features **out);
+void cli_feature_json(cli_json *json, const ntk_features *features);
+void cli_feature_report_json(cli_json *json, const char *key, const ntk_features_report *report);
+
+/* Two lines for people: rows, time, and where it went. */
+void cli_feature_print(const char *name, const ntk_features *features, const ntk_features_report *report);
+
 /* ---- table.c: the accuracies of a sweep as the literature prints them: a table a kernel, rows c of lap(c), columns
  * depths, in Markdown ---- */
 
@@ -289,6 +316,6 @@ double cli_now(void);
 /* ---- the verbs ---- */
 
 extern const cli_verb cli_verb_eval, cli_verb_gram, cli_verb_regress, cli_verb_net, cli_verb_info, cli_verb_verify,
-    cli_verb_bench;
+    cli_verb_bench, cli_verb_features;
 
 #endif

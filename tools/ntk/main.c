@@ -7,8 +7,9 @@
 
 #include "tools/ntk/cli.h"
 
-static const cli_verb *const verbs[] = {&cli_verb_eval, &cli_verb_gram,   &cli_verb_regress, &cli_verb_net,
-                                        &cli_verb_info, &cli_verb_verify, &cli_verb_bench,   NULL};
+static const cli_verb *const verbs[] = {&cli_verb_eval,    &cli_verb_gram,  &cli_verb_features,
+                                        &cli_verb_regress, &cli_verb_net,   &cli_verb_info,
+                                        &cli_verb_verify,  &cli_verb_bench, NULL};
 
 static const cli_verb *find_verb(const char *name) {
   for (const cli_verb *const *verb = verbs; *verb; ++verb) {
@@ -57,7 +58,7 @@ static int run_verb(const cli_verb *verb, int argc, char **argv) {
 static int dispatch(int argc, char **argv) {
   const char *word = argc > 1 ? argv[1] : NULL;
   if (!word) {
-    return cli_usage(NULL, "which verb? eval, gram, regress, net, info, verify or bench");
+    return cli_usage(NULL, "which verb? eval, gram, features, regress, net, info, verify or bench");
   }
   if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return help(NULL);
   if (strcmp(word, "help") == 0) return help(argc > 2 ? argv[2] : NULL);

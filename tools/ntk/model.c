@@ -66,10 +66,9 @@ void cli_compute_close(ntk_context *context) {
   ntk_context_free(context);
 }
 
-/* What the user asked for, else what the network's name promises. */
-static int kernels(const cli_model *model, const ntk_network *network) {
+int cli_model_kernels(int kernel, const ntk_network *network) {
   const char *preset = ntk_network_preset(network);
-  if (model->kernel >= 0) return model->kernel + 1;
+  if (kernel >= 0) return kernel + 1;
   const char *dash = preset ? strrchr(preset, '-') : NULL;
   const bool nngp = preset && (strncmp(preset, "cnngp-", 6) == 0 || strcmp(dash ? dash : "", "-ck") == 0 ||
                                strcmp(dash ? dash : "", "-gaussian") == 0);
@@ -77,7 +76,7 @@ static int kernels(const cli_model *model, const ntk_network *network) {
 }
 
 int cli_model_plan_network(const cli_model *model, const ntk_network *network, ntk_shape shape, ntk_plan **out) {
-  ntk_plan_options options = {.kernels = kernels(model, network),
+  ntk_plan_options options = {.kernels = cli_model_kernels(model->kernel, network),
                               .precision = (ntk_precision)model->precision,
                               .flip = (ntk_flip)model->flip,
                               .convention = (ntk_convention)model->convention};
