@@ -73,12 +73,17 @@ typedef void (*ntk_feature_hadamard_fn)(const ntk_feature_hadamard *transform, c
 typedef void (*ntk_feature_sample_fn)(const float *x, const int32_t *ix, const float *y, const int32_t *iy,
                                       size_t count, float scale, float *out);
 
+/* out[k] = scale x[k mod size] y[blocks[k / 16] ^ k mod 16]; x and y 64-byte aligned, size a power of two >= 16. */
+typedef void (*ntk_feature_pair_fn)(const float *x, int size, const float *y, const int32_t *blocks, size_t count,
+                                    float scale, float *out);
+
 /* The operations of one instruction set. */
 typedef struct ntk_feature_ops {
   ntk_feature_gather_fn gather;
   ntk_feature_unit_fn unit;
   ntk_feature_hadamard_fn hadamard;
   ntk_feature_sample_fn sample;
+  ntk_feature_pair_fn pair;
 } ntk_feature_ops;
 
 extern const ntk_feature_ops ntk_feature_baseline, ntk_feature_avx2, ntk_feature_avx512;

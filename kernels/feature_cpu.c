@@ -23,10 +23,40 @@ static void add_row(const ntk_feature_gather *g, const float *in, const int8_t *
   }
 }
 
+/* A sum of rows column upon column: a few vectors at a time stay in registers through all taps. */
+static void sum_rows(const ntk_feature_gather *g, const int32_t *source, const float *in, size_t in_stride, float scale,
+                     float *out) {
+  enum { WIDE = 8 };
+  int i = 0;
+  for (; i + WIDE * LANES <= g->columns; i += WIDE * LANES) {
+    vec sum[WIDE];
+    UNROLL for (int k = 0; k < WIDE; k++) sum[k] = vec_zero();
+    for (int t = 0; t < g->taps; t++) {
+      if (source[t] < 0) continue;
+      const float *row = in + (size_t)source[t] * in_stride + i;
+      UNROLL for (int k = 0; k < WIDE; k++) sum[k] = vec_add(sum[k], vec_loadu(row + k * LANES));
+    }
+    UNROLL for (int k = 0; k < WIDE; k++) {
+      vec v = vec_mul(vec_set(scale), sum[k]);
+      if (g->adds) v = vec_add(v, vec_loadu(out + i + k * LANES));
+      memcpy(out + i + k * LANES, &v, sizeof v);
+    }
+  }
+  for (; i < g->columns; i++) {
+    float sum = 0;
+    for (int t = 0; t < g->taps; t++) sum += source[t] < 0 ? 0 : in[(size_t)source[t] * in_stride + (size_t)i];
+    out[i] = g->adds ? out[i] + scale * sum : scale * sum;
+  }
+}
+
 static void gather(const ntk_feature_gather *g, const float *in, size_t in_stride, float *out, size_t out_stride) {
   for (int p = 0; p < g->outputs; p++) {
     float *row = out + (size_t)p * out_stride;
     const float scale = g->weight ? g->scale * g->weight[p] : g->scale;
+    if (!g->sign && !g->shift) {
+      sum_rows(g, g->source + (size_t)p * (size_t)g->taps, in, in_stride, scale, row);
+      continue;
+    }
     if (!g->adds) memset(row, 0, (size_t)g->span * sizeof *row);
     for (int t = 0; t < g->taps; t++) {
       const int32_t source = g->source[(size_t)p * (size_t)g->taps + (size_t)t];
@@ -171,4 +201,34 @@ static void sample(const float *x, const int32_t *ix, const float *y, const int3
     for (size_t k = 0; k < count; k++) out[k] = scale * x[ix[k]];
 }
 
-const ntk_feature_ops CONCAT(ntk_feature_, NTK_ISA) = {gather, unit, hadamard, sample};
+#define EXCHANGED(e)                                                                                              \
+  {                                                                                                               \
+    0 ^ e, 1 ^ e, 2 ^ e, 3 ^ e, 4 ^ e, 5 ^ e, 6 ^ e, 7 ^ e, 8 ^ e, 9 ^ e, 10 ^ e, 11 ^ e, 12 ^ e, 13 ^ e, 14 ^ e, \
+        15 ^ e                                                                                                    \
+  }
+static const real_bits exchanged[16][16] __attribute__((aligned(64))) = {
+    EXCHANGED(0),  EXCHANGED(1),  EXCHANGED(2),  EXCHANGED(3), EXCHANGED(4),  EXCHANGED(5),
+    EXCHANGED(6),  EXCHANGED(7),  EXCHANGED(8),  EXCHANGED(9), EXCHANGED(10), EXCHANGED(11),
+    EXCHANGED(12), EXCHANGED(13), EXCHANGED(14), EXCHANGED(15)};
+
+static void pair(const float *x, int size, const float *y, const int32_t *blocks, size_t count, float scale,
+                 float *out) {
+  enum { BLOCK = 16 };
+  const vec factor = vec_set(scale);
+  for (size_t b = 0; b * BLOCK < count; b++) {
+    const float *from = x + (b * BLOCK & (size_t)(size - 1)), *with = y + (blocks[b] & ~(BLOCK - 1));
+    const real_bits *lanes = exchanged[blocks[b] & (LANES - 1)]; /* lane l of the result: l ^ those bits */
+    float part[BLOCK] __attribute__((aligned(64)));
+    UNROLL for (int l = 0; l < BLOCK; l += LANES) {
+      const int other = l ^ (blocks[b] & (BLOCK - 1) & ~(LANES - 1));
+      vec_store(part + l, vec_mul(vec_mul(factor, vec_load(from + l)), vec_permute(vec_load(with + other), lanes)));
+    }
+    const size_t left = count - b * BLOCK;
+    if (left >= BLOCK)
+      memcpy(out + b * BLOCK, part, sizeof part);
+    else
+      memcpy(out + b * BLOCK, part, left * sizeof *part);
+  }
+}
+
+const ntk_feature_ops CONCAT(ntk_feature_, NTK_ISA) = {gather, unit, hadamard, sample, pair};

@@ -32,6 +32,8 @@ typedef struct ntk_product {
   int dim_x, dim_y, dim;
   ntk_feature_hadamard x, y;  /* SRHT; FOURIER and COUNT: only signs, and the length of the FFT as size */
   int32_t *index_x, *index_y; /* [dim] coordinates, FOURIER: [dim / 2]; COUNT: [dim_x], [dim_y] buckets */
+  int32_t *blocks;            /* SRHT: the same in few bytes, or NULL: index_x[k] = k mod x.size, index_y[k] =
+                                 blocks[k / 16] ^ k % 16 */
   float scale;
 } ntk_product;
 

@@ -20,6 +20,28 @@ static int power_of_two(int n) {
   return size;
 }
 
+/* Which coordinates of the two transforms meet. The random signs alone make every pair unbiased; pairing them at random
+ * keeps the errors of the pairs from adding up. x's go in order, y's in random order, by blocks of 16 whose lanes are
+ * exchanged by a random XOR, so that a block is one load. */
+static bool pair_coordinates(ntk_features *features, ntk_product *p) {
+  enum { BLOCK = 16 };
+  p->index_x = ntk_features_own(features, (size_t)p->dim, sizeof *p->index_x);
+  if (!p->index_x) return false;
+  for (int k = 0; k < p->dim; k++) p->index_x[k] = k % p->x.size;
+  if (p->y.size < BLOCK || p->x.size < BLOCK) {
+    p->index_y = ntk_draw_samples(features, (size_t)p->dim, p->y.size);
+    return p->index_y != NULL;
+  }
+  const size_t count = ((size_t)p->dim + BLOCK - 1) / BLOCK;
+  int32_t *exchange = ntk_draw_below(features, count, BLOCK);
+  p->blocks = ntk_draw_samples(features, count, p->y.size / BLOCK);
+  p->index_y = ntk_features_own(features, (size_t)p->dim, sizeof *p->index_y);
+  if (!exchange || !p->blocks || !p->index_y) return false;
+  for (size_t b = 0; b < count; b++) p->blocks[b] = p->blocks[b] * BLOCK + exchange[b];
+  for (int k = 0; k < p->dim; k++) p->index_y[k] = p->blocks[k / BLOCK] ^ (k % BLOCK);
+  return true;
+}
+
 ntk_status ntk_product_make(ntk_features *features, int dim_x, int dim_y, int dim, ntk_product *out) {
   const ntk_sketch kind = features->options.sketch;
   *out = (ntk_product){.kind = kind, .dim_x = dim_x, .dim_y = dim_y, .dim = dim};
@@ -32,10 +54,13 @@ ntk_status ntk_product_make(ntk_features *features, int dim_x, int dim_y, int di
     out->index_y = ntk_draw_below(features, (size_t)dim_y, dim);
     out->scale = 1 / (float)dim; /* the inverse transform is not normalised */
   } else {
-    if (kind == NTK_SKETCH_FOURIER) /* both in one transform */
+    if (kind == NTK_SKETCH_FOURIER) { /* both in one transform */
       out->x.size = out->y.size = kiss_fft_next_fast_size(dim_x > dim_y ? dim_x : dim_y);
-    out->index_x = ntk_draw_samples(features, (size_t)samples, out->x.size);
-    out->index_y = ntk_draw_samples(features, (size_t)samples, out->y.size);
+      out->index_x = ntk_draw_samples(features, (size_t)samples, out->x.size);
+      out->index_y = ntk_draw_samples(features, (size_t)samples, out->y.size);
+    } else if (!pair_coordinates(features, out)) {
+      return no_memory();
+    }
     out->scale = samples > 0 ? 1 / sqrtf((float)samples) : 0;
   }
   return out->x.sign && out->y.sign && out->index_x && out->index_y ? NTK_OK : no_memory();
@@ -129,6 +154,9 @@ void ntk_product_row(const ntk_product *p, const ntk_feature_ops *ops, const ntk
     float *other = work + (p->x.size + 15) / 16 * 16;
     ops->hadamard(&p->x, x, work);
     ops->hadamard(&p->y, y, other);
-    ops->sample(work, p->index_x, other, p->index_y, (size_t)p->dim, p->scale, out);
+    if (p->blocks)
+      ops->pair(work, p->x.size, other, p->blocks, (size_t)p->dim, p->scale, out);
+    else
+      ops->sample(work, p->index_x, other, p->index_y, (size_t)p->dim, p->scale, out);
   }
 }
