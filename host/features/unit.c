@@ -93,7 +93,9 @@ static ntk_status make_polynomials(ntk_features *features, const ntk_layer *laye
         "layer %d, column %d: the kernel of this activation is no function of the cosine alone: take random "
         "features (--method rf)",
         layer->number, layer->column);
-  NTK_TRY(ntk_polynomial_make(features, value_kernel, layer, degree ? degree : VALUE_DEGREE, unit->inputs, unit->order1,
+  /* asin has infinite slope at 1, as the derivatives' kernels have */
+  const int value_degree = layer->activation == NTK_ACT_SIGN ? SLOPE_DEGREE : VALUE_DEGREE;
+  NTK_TRY(ntk_polynomial_make(features, value_kernel, layer, degree ? degree : value_degree, unit->inputs, unit->order1,
                               &unit->polynomial[0]));
   NTK_TRY(ntk_polynomial_make(features, slope_kernel, layer, degree ? degree : SLOPE_DEGREE, unit->inputs, unit->order0,
                               &unit->polynomial[1]));
