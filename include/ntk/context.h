@@ -16,7 +16,7 @@ extern "C" {
 
 typedef struct ntk_context ntk_context;
 
-/** A report of progress. Numbers count pairs of images. */
+/** A report of progress. Numbers count pairs of images; in the stage "ridge" rows of features. */
 typedef struct ntk_progress {
   const char *stage;              /**< What runs, e.g. "gram"; static storage. */
   int64_t done;                   /**< Pairs finished, those of an earlier, resumed run included. */

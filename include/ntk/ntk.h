@@ -6,6 +6,7 @@
  *    plan.h     network + shape -> plan -> blocks of kernel values in memory
  *    gram.h     plan + data sets -> kernel matrix on disk
  *    regress.h  kernel matrices + labels -> predictions
+ *    ridge.h    feature rows + labels -> predictions
  *  context.h holds threads, memory and callbacks, status.h the error codes, npy.h the array files.
  */
 #ifndef NTK_NTK_H
@@ -18,6 +19,7 @@
 #include <ntk/npy.h>
 #include <ntk/plan.h>
 #include <ntk/regress.h>
+#include <ntk/ridge.h>
 #include <ntk/status.h>
 #include <ntk/system.h>
 #include <ntk/version.h>

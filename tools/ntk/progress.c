@@ -37,8 +37,9 @@ static void print_bar(const ntk_progress *report) {
   int filled = (int)(fraction * CELLS);
   for (int i = 0; i < CELLS; ++i) bar[i] = i < filled ? '#' : '.';
   bar[CELLS] = '\0';
-  int used = snprintf(line, sizeof line, "%s [%s] %3d %%  %s pairs/s", state.label ? state.label : report->stage, bar,
-                      (int)(100 * fraction), cli_format_rate(report->pairs_per_second).text);
+  const char *unit = strcmp(report->stage, "ridge") == 0 ? "rows" : "pairs";
+  int used = snprintf(line, sizeof line, "%s [%s] %3d %%  %s %s/s", state.label ? state.label : report->stage, bar,
+                      (int)(100 * fraction), cli_format_rate(report->pairs_per_second).text, unit);
   if (report->entry_layers_per_second > 0) {
     used += snprintf(line + used, sizeof line - (size_t)used, "  %.2e entry-layers/s", report->entry_layers_per_second);
   }
