@@ -83,10 +83,10 @@ static ntk_status check_array(const char *path, const ntk_npy_info *info) {
 }
 
 ntk_status ntk_feature_file_open(const char *path, ntk_feature_file **file) {
+  if (file) *file = NULL;
   if (!path || !file) return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_feature_file_open: path and file must not be NULL");
   ntk_npy_info info;
   int fd;
-  *file = NULL;
   NTK_TRY(ntk_npy_open(path, &info, &fd));
   ntk_status status = check_array(path, &info);
   ntk_feature_file *opened = status == NTK_OK ? calloc(1, sizeof *opened) : NULL;
