@@ -80,8 +80,11 @@ void ntk_ridge_convert(ntk_ridge_fit *fit, const float *raw, int64_t count, doub
 ntk_status ntk_ridge_load(ntk_ridge_fit *fit, const ntk_feature_rows *source, const char *name, int64_t first,
                           int64_t count, double *rows) {
   NTK_TRY(source->read(source->user, first, count, fit->raw));
-  NTK_TRY(ntk_feature_check(name, first, count, source->dim, fit->raw));
   ntk_ridge_convert(fit, fit->raw, count, rows);
+  for (int64_t i = 0; i < count; i++) { /* the square of no float32 number is beyond float64 */
+    if (isfinite(fit->squares[i])) continue;
+    return ntk_feature_check(name, first + i, 1, source->dim, fit->raw + i * source->dim);
+  }
   if (!fit->options->unit_rows) return NTK_OK;
   for (int64_t i = 0; i < count; i++) {
     if (fit->squares[i] > 0) continue;
