@@ -29,10 +29,6 @@ static ntk_status check_arguments(const ntk_regress_problem *p, const ntk_regres
     return ntk_fail(NTK_ERROR_ARGUMENT, "%s needs test_diagonal, the kernel of each test record with itself",
                     o->unit_diagonal ? "unit_diagonal" : "variance");
   }
-  if (o->targets != NTK_TARGETS_ONE_HOT && o->targets != NTK_TARGETS_CENTRED) {
-    return ntk_fail(NTK_ERROR_ARGUMENT, "targets is %d, but must be NTK_TARGETS_ONE_HOT or NTK_TARGETS_CENTRED",
-                    (int)o->targets);
-  }
   if (o->solver != NTK_SOLVER_AUTO && o->solver != NTK_SOLVER_CPU && o->solver != NTK_SOLVER_CUDA) {
     return ntk_fail(NTK_ERROR_ARGUMENT, "solver is %d, but must be NTK_SOLVER_AUTO, NTK_SOLVER_CPU or NTK_SOLVER_CUDA",
                     (int)o->solver);
@@ -40,7 +36,11 @@ static ntk_status check_arguments(const ntk_regress_problem *p, const ntk_regres
   return NTK_OK;
 }
 
-static ntk_status check_ridges(const ntk_regress_options *o) {
+ntk_status ntk_regress_check_fit(const ntk_regress_options *o) {
+  if (o->targets != NTK_TARGETS_ONE_HOT && o->targets != NTK_TARGETS_CENTRED) {
+    return ntk_fail(NTK_ERROR_ARGUMENT, "targets is %d, but must be NTK_TARGETS_ONE_HOT or NTK_TARGETS_CENTRED",
+                    (int)o->targets);
+  }
   if (!o->choose_ridge) {
     if (isfinite(o->ridge) && o->ridge >= 0) return NTK_OK;
     return ntk_fail(NTK_ERROR_ARGUMENT, "ridge is %g, but must be a number >= 0", o->ridge);
@@ -57,7 +57,7 @@ static ntk_status check_ridges(const ntk_regress_options *o) {
   return NTK_OK;
 }
 
-static ntk_status check_labels(const char *name, const int32_t *labels, int64_t count, int32_t classes) {
+ntk_status ntk_regress_check_labels(const char *name, const int32_t *labels, int64_t count, int32_t classes) {
   for (int64_t i = 0; i < count; i++) {
     if (labels[i] >= 0 && labels[i] < classes) continue;
     return ntk_fail(NTK_ERROR_DATA, "%s[%lld] is %d, outside the classes 0 to %d", name, (long long)i, (int)labels[i],
@@ -124,9 +124,9 @@ static ntk_status check_diagonal(const char *name, const double *values, int64_t
 
 ntk_status ntk_regress_check(const ntk_regress_problem *p, const ntk_regress_options *o) {
   NTK_TRY(check_arguments(p, o));
-  NTK_TRY(check_ridges(o));
-  NTK_TRY(check_labels("train_labels", p->train_labels, p->train_count, p->classes));
-  if (p->test_labels) NTK_TRY(check_labels("test_labels", p->test_labels, p->test_count, p->classes));
+  NTK_TRY(ntk_regress_check_fit(o));
+  NTK_TRY(ntk_regress_check_labels("train_labels", p->train_labels, p->train_count, p->classes));
+  if (p->test_labels) NTK_TRY(ntk_regress_check_labels("test_labels", p->test_labels, p->test_count, p->classes));
   NTK_TRY(check_finite("train_kernel", p->train_kernel, p->train_count, p->train_count));
   NTK_TRY(check_symmetric(p->train_kernel, p->train_count));
   if (o->unit_diagonal) {

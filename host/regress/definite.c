@@ -12,8 +12,7 @@ bool ntk_regress_definite(int64_t n, double smallest, double largest, double rid
   return ridge + smallest > resolution(n, smallest, largest);
 }
 
-/* The next number of one digit, so that the printed text is the number itself. */
-static double round_up(double value) {
+double ntk_regress_round_up(double value) {
   if (!(value > 0)) return 1;
   const double unit = pow(10, floor(log10(value)));
   return ceil(value / unit) * unit;
@@ -24,7 +23,7 @@ static double round_up(double value) {
 static double suggestion(const ntk_regression *r, double smallest, double largest) {
   const double deficit = 2 * fmax(0, -smallest);
   const double rounding = 100 * resolution(r->problem->train_count, smallest, largest);
-  return round_up(fmax(fmax(deficit, rounding), 1e-8 * fabs(ntk_regress_mean_diagonal(r))));
+  return ntk_regress_round_up(fmax(fmax(deficit, rounding), 1e-8 * fabs(ntk_regress_mean_diagonal(r))));
 }
 
 ntk_status ntk_regress_not_definite(const ntk_regression *r, const char *subject, double smallest, double largest) {

@@ -6,8 +6,8 @@
 
 #include "host/regress/regress.h"
 
-double ntk_regress_target(const ntk_regression *r, int32_t label, int32_t c) {
-  const double shift = r->options->targets == NTK_TARGETS_CENTRED ? 1.0 / r->problem->classes : 0;
+double ntk_regress_target(ntk_targets targets, int32_t classes, int32_t label, int32_t c) {
+  const double shift = targets == NTK_TARGETS_CENTRED ? 1.0 / classes : 0;
   return (label == c ? 1 : 0) - shift;
 }
 
@@ -139,7 +139,7 @@ void ntk_regress_score(const ntk_regression *r, ntk_regress_result *result) {
   for (int64_t i = 0; i < m; i++) {
     right += result->predicted[i] == labels[i];
     for (int32_t c = 0; c < classes; c++) {
-      const double error = result->predictions[i * classes + c] - ntk_regress_target(r, labels[i], c);
+      const double error = result->predictions[i * classes + c] - ntk_regress_target(r->options->targets, classes, labels[i], c);
       sum += error * error;
     }
   }

@@ -19,7 +19,9 @@ static ntk_status prepare(ntk_regression *r) {
   NTK_TRY(ntk_regress_allocate(classes, n, "the targets", &r->targets));
   NTK_TRY(ntk_regress_allocate(classes, n, "the solution", &r->alpha));
   for (int32_t c = 0; c < classes; c++) {
-    for (int64_t i = 0; i < n; i++) r->targets[c * n + i] = ntk_regress_target(r, r->problem->train_labels[i], c);
+    for (int64_t i = 0; i < n; i++) {
+      r->targets[c * n + i] = ntk_regress_target(r->options->targets, classes, r->problem->train_labels[i], c);
+    }
   }
   if (!r->options->unit_diagonal) return NTK_OK;
   NTK_TRY(ntk_regress_allocate(1, n, "the diagonal", &r->scale));

@@ -26,8 +26,10 @@ typedef struct ntk_regression {
 /* Rows of the test matrix that are worked on at a time for the variance. */
 enum { NTK_REGRESS_BLOCK = 128 };
 
-/* check.c: everything that must hold before any number is computed. */
+/* check.c: everything that must hold before any number is computed; of that, targets and ridges, and labels alone. */
 ntk_status ntk_regress_check(const ntk_regress_problem *problem, const ntk_regress_options *options);
+ntk_status ntk_regress_check_fit(const ntk_regress_options *options);
+ntk_status ntk_regress_check_labels(const char *name, const int32_t *labels, int64_t count, int32_t classes);
 
 /* matrix.c */
 ntk_status ntk_regress_allocate(int64_t rows, int64_t columns, const char *what, double **out);
@@ -56,6 +58,8 @@ bool ntk_eigen_can_divide(int64_t n);
 bool ntk_regress_definite(int64_t n, double smallest, double largest, double ridge);
 /* Raises NTK_ERROR_NUMERIC; `subject` starts the sentence. */
 ntk_status ntk_regress_not_definite(const ntk_regression *r, const char *subject, double smallest, double largest);
+/* The next number of one digit, so that the printed text is the number itself. */
+double ntk_regress_round_up(double value);
 
 /* cholesky.c, loo.c: fill in factor, alpha and ridge. */
 ntk_status ntk_regress_cholesky(ntk_regression *r);
@@ -66,7 +70,7 @@ ntk_status ntk_regress_predict(const ntk_regression *r, ntk_regress_result *resu
 ntk_status ntk_regress_variance(const ntk_regression *r, double *out);
 void ntk_regress_score(const ntk_regression *r, ntk_regress_result *result);
 /* The target of class c for a record of class `label`. */
-double ntk_regress_target(const ntk_regression *r, int32_t label, int32_t c);
+double ntk_regress_target(ntk_targets targets, int32_t classes, int32_t label, int32_t c);
 /* argmax, the smaller number on a tie. */
 int32_t ntk_regress_argmax(const double *values, int32_t classes);
 

@@ -7,6 +7,7 @@
  *    gram.h     plan + data sets -> kernel matrix on disk
  *    regress.h  kernel matrices + labels -> predictions
  *    features.h network + shape -> random features, whose products approximate the kernel
+ *    ridge.h    feature rows + labels -> predictions
  *  context.h holds threads, memory and callbacks, status.h the error codes, npy.h the array files.
  */
 #ifndef NTK_NTK_H
@@ -20,6 +21,7 @@
 #include <ntk/npy.h>
 #include <ntk/plan.h>
 #include <ntk/regress.h>
+#include <ntk/ridge.h>
 #include <ntk/status.h>
 #include <ntk/system.h>
 #include <ntk/version.h>

@@ -34,6 +34,7 @@ typedef enum cli_type {
   CLI_BYTES,   /* uint64_t, low..high: 512MiB, 4GiB, ... */
   CLI_LIST,    /* cli_list, each low..high */
   CLI_CHOICE,  /* int: the index into `value`, written a|b|c */
+  CLI_REAL,    /* double, low < value < high */
   CLI_RIDGE,   /* cli_ridge */
   CLI_SHAPE    /* ntk_shape: 3x32x32, or 100 for vectors */
 } cli_type;
@@ -44,7 +45,7 @@ typedef struct cli_list {
 } cli_list;
 
 typedef struct cli_ridge {
-  bool fixed; /* else chosen by leave-one-out */
+  bool fixed; /* else chosen by leave-one-out or on held-out records */
   double value;
 } cli_ridge;
 
@@ -267,6 +268,34 @@ void cli_feature_report_json(cli_json *json, const char *key, const ntk_features
 
 /* Two lines for people: rows, time, and where it went. */
 void cli_feature_print(const char *name, const ntk_features *features, const ntk_features_report *report);
+/* ---- ridge.c: regression on features instead of matrices ---- */
+
+typedef struct cli_ridge_settings {
+  double held_out; /* 0: a tenth */
+  int64_t held_out_seed;
+  int form; /* ntk_ridge_form */
+} cli_ridge_settings;
+
+extern const cli_option cli_ridge_options[];
+
+/* Files, and labels as cli_labels_read gives them; test_labels may be NULL. */
+typedef struct cli_ridge_input {
+  const char *train_features, *test_features;
+  const int32_t *train_labels, *test_labels;
+  int64_t train_count, test_count; /* of the labels */
+  int32_t classes;
+} cli_ridge_input;
+
+/* Refuses options that say nothing about features, before anything is computed. */
+int cli_ridge_check(const char *verb, const cli_solve *solve, const cli_ridge_settings *settings);
+
+/* Result to be freed with ntk_ridge_result_free. */
+int cli_ridge_run(ntk_context *context, const cli_solve *solve, const cli_ridge_settings *settings,
+                  const cli_ridge_input *input, ntk_ridge_result *result);
+
+/* The numbers of a result that reports show, and the same for people. */
+void cli_ridge_json(cli_json *json, const ntk_ridge_result *result);
+void cli_ridge_print(const ntk_ridge_result *result);
 
 /* ---- table.c: the accuracies of a sweep as the literature prints them: a table a kernel, rows c of lap(c), columns
  * depths, in Markdown ---- */

@@ -113,6 +113,15 @@ static bool parse_list(const char *text, double low, double high, cli_list *out)
   }
 }
 
+/* Strictly between the two. */
+static bool parse_real(const char *text, double low, double high, double *out) {
+  char *end;
+  double value = strtod(text, &end);
+  if (end == text || *end || !(value > low && value < high)) return false;
+  *out = value;
+  return true;
+}
+
 static bool parse_ridge(const char *text, cli_ridge *out) {
   char *end;
   if (strcmp(text, "auto") == 0) {
@@ -155,6 +164,7 @@ static const char *expectation(const cli_option *option, char *buffer, size_t si
                option->high);
       break;
     case CLI_CHOICE: snprintf(buffer, size, "one of %s", option->value); break;
+    case CLI_REAL: snprintf(buffer, size, "a number between %g and %g", option->low, option->high); break;
     case CLI_RIDGE: snprintf(buffer, size, "auto or a number >= 0"); break;
     case CLI_SHAPE: snprintf(buffer, size, "channels x height x width, e.g. 3x32x32, or a dimension, e.g. 100"); break;
     default: snprintf(buffer, size, "another value"); break;
@@ -176,6 +186,7 @@ static int store_value(parser *p, size_t index, const char *text) {
     case CLI_BYTES: fine = parse_bytes(text, option->low, option->high, target); break;
     case CLI_LIST: fine = parse_list(text, option->low, option->high, target); break;
     case CLI_CHOICE: fine = parse_choice(option->value, text, target); break;
+    case CLI_REAL: fine = parse_real(text, option->low, option->high, target); break;
     case CLI_RIDGE: fine = parse_ridge(text, target); break;
     case CLI_SHAPE: fine = parse_shape(text, target); break;
   }

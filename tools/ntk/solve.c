@@ -6,10 +6,10 @@
 const cli_option cli_solve_options[] = {
     {"ridge", "R|auto", CLI_RIDGE, offsetof(cli_solve, ridge), 0, 0, false,
      "lambda added to the training diagonal; auto (default): chosen by "
-     "leave-one-out on the training set, never by test "
+     "leave-one-out on the training set (features: by held-out training records), never by test "
      "data; 0: none"},
     {"unit-diagonal", NULL, CLI_FLAG, offsetof(cli_solve, unit_diagonal), 0, 0, false,
-     "divide K(x,z) by sqrt(K(x,x) K(z,z)) first"},
+     "divide K(x,z) by sqrt(K(x,x) K(z,z)), and rows of features by their norm, first"},
     {"targets", "one-hot|centred", CLI_CHOICE, offsetof(cli_solve, targets), 0, 0, false,
      "1 and 0 (default), or 1 - 1/C and -1/C for C classes"},
     {"solver", "auto|cpu|cuda", CLI_CHOICE, offsetof(cli_solve, solver), 0, 0, false,

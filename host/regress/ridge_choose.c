@@ -1,0 +1,188 @@
+/* The ridge of the best accuracy on training rows that are held out for that. */
+#include <cblas.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "host/data/random.h"
+#include "host/data/sampling.h"
+#include "host/regress/regress.h"
+#include "host/regress/ridge.h"
+
+enum { DEFAULT_CANDIDATES = 11 };
+
+/* --- which rows --- */
+
+typedef struct share {
+  int64_t rows, wanted, remainder;
+  int32_t class;
+} share;
+
+static int by_remainder(const void *a, const void *b) {
+  const share *x = a, *y = b;
+  if (x->remainder != y->remainder) return x->remainder > y->remainder ? -1 : 1;
+  return (x->class > y->class) - (x->class < y->class);
+}
+
+static int by_class(const void *a, const void *b) {
+  const share *x = a, *y = b;
+  return (x->class > y->class) - (x->class < y->class);
+}
+
+/* `wanted` rows in proportion to the classes, by the method of the largest remainder. */
+static void set_shares(share *shares, int32_t classes, int64_t total, int64_t wanted) {
+  int64_t left = wanted;
+  for (int32_t c = 0; c < classes; c++) {
+    const __int128 product = (__int128)wanted * shares[c].rows;
+    shares[c].wanted = (int64_t)(product / total);
+    shares[c].remainder = (int64_t)(product % total);
+    left -= shares[c].wanted;
+  }
+  qsort(shares, (size_t)classes, sizeof *shares, by_remainder);
+  for (int32_t c = 0; c < left; c++) shares[c].wanted++;
+  qsort(shares, (size_t)classes, sizeof *shares, by_class);
+}
+
+/* Marks the rows of one class; `rows` and `chosen` are scratch, `zeros` labels them all alike. */
+static ntk_status choose_class(const ntk_ridge_fit *fit, const share *s, int64_t *rows, const int32_t *zeros,
+                               int64_t *chosen, bool *held) {
+  const uint64_t seed = ntk_random_stream(fit->options->held_out_seed, (uint64_t)s->class);
+  int64_t count = 0;
+  if (s->wanted == 0) return NTK_OK;
+  for (int64_t i = 0; i < fit->problem->train.count; i++) {
+    if (fit->problem->train_labels[i] == s->class) rows[count++] = i;
+  }
+  NTK_TRY(ntk_subset_choose(zeros, count, 1, s->wanted, seed, chosen));
+  for (int64_t k = 0; k < s->wanted; k++) held[rows[chosen[k]]] = true;
+  return NTK_OK;
+}
+
+static void set_positions(ntk_ridge_fit *fit, const bool *held) {
+  const int64_t n = fit->problem->train.count;
+  int64_t fitted = 0, behind = 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (held && held[i]) {
+      fit->position[i] = n - fit->held_count + behind;
+      fit->held_rows[behind++] = i;
+    } else {
+      fit->position[i] = fitted++;
+    }
+  }
+}
+
+static ntk_status hold_out(ntk_ridge_fit *fit, share *shares, int64_t *scratch, int32_t *zeros, bool *held) {
+  const int64_t n = fit->problem->train.count;
+  for (int32_t c = 0; c < fit->problem->classes; c++) shares[c].class = c;
+  for (int64_t i = 0; i < n; i++) shares[fit->problem->train_labels[i]].rows++;
+  set_shares(shares, fit->problem->classes, n, fit->held_count);
+  for (int32_t c = 0; c < fit->problem->classes; c++) {
+    NTK_TRY(choose_class(fit, &shares[c], scratch, zeros, scratch + n, held));
+  }
+  set_positions(fit, held);
+  return NTK_OK;
+}
+
+ntk_status ntk_ridge_hold_out(ntk_ridge_fit *fit) {
+  const int64_t n = fit->problem->train.count;
+  const char *what = "the numbers of the training rows";
+  NTK_TRY(ntk_ridge_allocate(n, 1, sizeof *fit->position, what, (void **)&fit->position));
+  if (!fit->options->choose_ridge) {
+    set_positions(fit, NULL);
+    return NTK_OK;
+  }
+  const double fraction = fit->options->held_out > 0 ? fit->options->held_out : 0.1;
+  fit->held_count = (int64_t)fmin(fmax(1, floor(fraction * (double)n + 0.5)), (double)(n - 1));
+  NTK_TRY(ntk_ridge_allocate(fit->held_count, 1, sizeof *fit->held_rows, what, (void **)&fit->held_rows));
+  share *shares = calloc((size_t)fit->problem->classes, sizeof *shares);
+  int64_t *scratch = calloc((size_t)n, 2 * sizeof *scratch);
+  int32_t *zeros = calloc((size_t)n, sizeof *zeros);
+  bool *held = calloc((size_t)n, sizeof *held);
+  const ntk_status status = shares && scratch && zeros && held
+                                ? hold_out(fit, shares, scratch, zeros, held)
+                                : ntk_fail(NTK_ERROR_MEMORY, "no memory to hold out some of %lld rows", (long long)n);
+  free(shares);
+  free(scratch);
+  free(zeros);
+  free(held);
+  return status;
+}
+
+/* --- which ridge --- */
+
+typedef struct quality {
+  int64_t right;
+  double squared_error, ridge;
+} quality;
+
+/* held_count x classes. */
+static void predict_held(ntk_ridge_fit *fit, double *out) {
+  const blasint classes = fit->problem->classes, order = (blasint)fit->order;
+  const int64_t fitted = fit->problem->train.count - fit->held_count;
+  if (fit->dual) {
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)fit->held_count, classes, (blasint)fitted, 1,
+                fit->matrix + fitted * fit->order, order, fit->solution, (blasint)fitted, 0, out, classes);
+    return;
+  }
+  for (int64_t first = 0; first < fit->held_count; first += fit->most) {
+    const int64_t count = fit->held_count - first < fit->most ? fit->held_count - first : fit->most;
+    ntk_ridge_convert(fit, fit->held + first * fit->order, count, fit->rows);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)count, classes, order, 1, fit->rows, order,
+                fit->solution, order, 0, out + first * classes, classes);
+  }
+}
+
+static quality judge(ntk_ridge_fit *fit, double ridge, double *predictions) {
+  const int32_t classes = fit->problem->classes;
+  quality q = {0, 0, ridge};
+  predict_held(fit, predictions);
+  for (int64_t i = 0; i < fit->held_count; i++) {
+    const int32_t label = fit->problem->train_labels[fit->held_rows[i]];
+    const double *row = predictions + i * classes;
+    for (int32_t c = 0; c < classes; c++) {
+      const double error = row[c] - ntk_regress_target(fit->options->targets, classes, label, c);
+      q.squared_error += error * error;
+    }
+    q.right += ntk_regress_argmax(row, classes) == label;
+  }
+  return q;
+}
+
+static bool better(const quality *a, const quality *b) {
+  if (a->right != b->right) return a->right > b->right;
+  if (a->squared_error != b->squared_error) return a->squared_error < b->squared_error;
+  return a->ridge > b->ridge;
+}
+
+size_t ntk_ridge_candidates(const ntk_ridge_options *options) {
+  if (!options->choose_ridge) return 0;
+  return options->ridges ? options->ridge_count : DEFAULT_CANDIDATES;
+}
+
+static ntk_status search(ntk_ridge_fit *fit, double *predictions) {
+  const int64_t order = fit->dual ? fit->problem->train.count - fit->held_count : fit->order;
+  quality best = {.right = -1};
+  for (size_t k = 0; k < ntk_ridge_candidates(fit->options); k++) {
+    const double ridge =
+        fit->options->ridges ? fit->options->ridges[k] : ntk_ridge_mean_square(fit) * pow(10, (double)k - 9);
+    bool factored, definite;
+    NTK_TRY(ntk_ridge_factorise(fit, order, ridge, &factored, &definite));
+    if (!definite) continue;
+    NTK_TRY(ntk_ridge_solve(fit, order));
+    const quality q = judge(fit, ridge, predictions);
+    if (best.right < 0 || better(&q, &best)) best = q;
+  }
+  if (best.right < 0) return ntk_ridge_not_definite(fit, "no candidate ridge makes the matrix positive definite");
+  fit->ridge = best.ridge;
+  fit->held_out_accuracy = (double)best.right / (double)fit->held_count;
+  fit->held_out_error = best.squared_error / ((double)fit->held_count * fit->problem->classes);
+  return NTK_OK;
+}
+
+ntk_status ntk_ridge_choose(ntk_ridge_fit *fit) {
+  double *predictions = NULL;
+  NTK_TRY(ntk_ridge_allocate(fit->held_count, fit->problem->classes, sizeof *predictions, "the held-out predictions",
+                             (void **)&predictions));
+  const ntk_status status = search(fit, predictions);
+  free(predictions);
+  return status;
+}

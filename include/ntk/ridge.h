@@ -1,0 +1,120 @@
+/** @file ridge.h
+ *  Ridge regression in feature space (docs/regression.md): with features Z (n x M) whose inner products Z Z^T
+ *  approximate a kernel, a regression costs n M^2 instead of n^3 and never holds an n x n matrix. Rows are streamed.
+ */
+#ifndef NTK_RIDGE_H
+#define NTK_RIDGE_H
+
+#include <ntk/context.h>
+#include <ntk/regress.h>
+#include <ntk/status.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A source of feature rows. Zero-initialise for none. */
+typedef struct ntk_feature_rows {
+  int64_t count; /**< Rows: one a record. */
+  int64_t dim;   /**< Features in a row. */
+  /** Writes rows first..first+count-1 to `out` (count x dim, row-major); the same values whenever they are asked for.
+   *  Called from one thread at a time. Anything but NTK_OK ends the regression with that status. */
+  ntk_status (*read)(void *user, int64_t first, int64_t count, float *out);
+  void *user; /**< Handed to `read`. */
+} ntk_feature_rows;
+
+/** A .npy file of features that is read block by block. */
+typedef struct ntk_feature_file ntk_feature_file;
+
+/** Opens a rank-2 .npy file of float32 or float64 values (which are rounded to float32). Where a manifest lies beside
+ * it
+ *  (`path`.json, docs/store-format.md), it must say that the matrix is complete.
+ *  @param file receives the open file; free it with ntk_feature_file_free.
+ *  @return NTK_OK; NTK_ERROR_IO; NTK_ERROR_DATA (no such array, truncated, not complete); NTK_ERROR_CORRUPT (the
+ *          manifest is damaged); NTK_ERROR_ARGUMENT; NTK_ERROR_MEMORY. */
+NTK_API ntk_status ntk_feature_file_open(const char *path, ntk_feature_file **file);
+
+/** The rows of an open file; valid until it is freed. Reading a value that is not finite is NTK_ERROR_DATA (the
+ * sentence names file, row and column), as is a file that became shorter NTK_ERROR_IO. Does not hold the array in
+ * memory. */
+NTK_API ntk_feature_rows ntk_feature_file_rows(const ntk_feature_file *file);
+
+/** Closes a file and frees it; NULL is allowed. */
+NTK_API void ntk_feature_file_free(ntk_feature_file *file);
+
+/** Which system is solved. Both give the same predictions up to rounding. */
+typedef enum ntk_ridge_form {
+  NTK_RIDGE_AUTO = 0,   /**< Primal if n >= M, else dual. */
+  NTK_RIDGE_PRIMAL = 1, /**< W = (Z^T Z + lambda I)^-1 Z^T Y: M x M, one pass over the training rows. */
+  NTK_RIDGE_DUAL = 2    /**< W = Z^T (Z Z^T + lambda I)^-1 Y: n x n; rows are read again for each pair of blocks. */
+} ntk_ridge_form;
+
+/** How to solve. Zero-initialise for: one-hot targets, no ridge. */
+typedef struct ntk_ridge_options {
+  ntk_targets targets;
+  bool unit_rows;    /**< Divide each row by its Euclidean norm: the kernel Z Z^T gets a unit diagonal. A row of
+                          zeros is refused. */
+  double ridge;      /**< lambda >= 0, what ntk_regress calls lambda for the kernel Z Z^T; ignored when choose_ridge. */
+  bool choose_ridge; /**< Choose lambda by the accuracy on training rows held out for that, ties by their squared
+                          error, then the larger; then fit all rows. Never looks at test data. Needs n >= 10. */
+  const double *ridges; /**< Candidates; NULL: 1e-9 .. 1e1 times the mean |z_i|^2 over the training rows (the mean
+                             diagonal of Z Z^T), a factor 10 apart. */
+  size_t ridge_count;
+  double held_out;        /**< Fraction of the training rows, the same of each class, in (0, 1); 0: a tenth. */
+  uint64_t held_out_seed; /**< Which rows are held out: the same ones for ever. */
+  ntk_ridge_form form;
+} ntk_ridge_options;
+
+/** Inputs, owned by the caller. */
+typedef struct ntk_ridge_problem {
+  ntk_feature_rows train;      /**< n >= 1 rows of M features. */
+  ntk_feature_rows test;       /**< m >= 0 rows of M features. */
+  int32_t classes;             /**< C >= 2. */
+  const int32_t *train_labels; /**< n labels in 0..C-1. */
+  const int32_t *test_labels;  /**< m labels, or NULL when unknown. */
+} ntk_ridge_problem;
+
+/** Results; buffers owned by the result. */
+typedef struct ntk_ridge_result {
+  int64_t test_count;
+  int64_t dim; /**< M. */
+  int32_t classes;
+  double *predictions;       /**< m x C regression values. */
+  int32_t *predicted;        /**< m class numbers: argmax, the smaller number on a tie. */
+  double *weights;           /**< M x C: predictions are rows (with unit_rows: divided by their norm) times this. */
+  double accuracy;           /**< Fraction of test labels predicted, NaN without test labels. */
+  double mean_squared_error; /**< Against the test targets, mean over points and classes; NaN without test labels. */
+  double ridge;              /**< The lambda used. */
+  int64_t held_out_count;    /**< Training rows that chose the ridge; 0 if it was given. */
+  double held_out_accuracy;  /**< At that ridge, fitted to the other training rows; NaN if it was given. */
+  double held_out_error;     /**< Mean squared error likewise; NaN if the ridge was given. */
+  ntk_ridge_form form;       /**< NTK_RIDGE_PRIMAL or NTK_RIDGE_DUAL. */
+  char solver[160];          /**< What solved it, e.g. "CPU, LAPACK, primal 4096 x 4096". */
+  double seconds;            /**< Wall time, of which: */
+  double accumulate_seconds; /**< reading training rows and forming Z^T Z and Z^T Y, or Z Z^T; */
+  double solve_seconds;      /**< choosing the ridge, factorising, weights; */
+  double predict_seconds;    /**< reading test rows and predicting. */
+  double accumulate_gflops;  /**< 1e9 floating-point operations a second in accumulate_seconds, one triangle counted. */
+} ntk_ridge_result;
+
+/** Ridge regression on streamed features, in float64. Row blocks keep within the context's memory budget; what comes on
+ *  top is in docs/regression.md (8 M^2 bytes in the primal form, 8 n^2 in the dual one, 4 M a held-out row).
+ *  Progress counts rows, its stage is "ridge".
+ *  @param context threads, memory, callbacks; NULL for the defaults.
+ *  @param result receives the results; free its buffers with ntk_ridge_result_free.
+ *  @return NTK_OK; NTK_ERROR_NUMERIC (not positive definite: the message suggests a ridge); NTK_ERROR_DATA (a value
+ * that is not finite, a row of zeros with unit_rows, a label out of range); NTK_ERROR_ARGUMENT; NTK_ERROR_MEMORY (says
+ *          how much is needed); NTK_ERROR_INTERRUPTED; what a source of rows returned. */
+NTK_API ntk_status ntk_ridge(ntk_context *context, const ntk_ridge_problem *problem, const ntk_ridge_options *options,
+                             ntk_ridge_result *result);
+
+/** Frees the buffers of a result and zeroes it; NULL is allowed. */
+NTK_API void ntk_ridge_result_free(ntk_ridge_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
