@@ -139,7 +139,8 @@ void ntk_regress_score(const ntk_regression *r, ntk_regress_result *result) {
   for (int64_t i = 0; i < m; i++) {
     right += result->predicted[i] == labels[i];
     for (int32_t c = 0; c < classes; c++) {
-      const double error = result->predictions[i * classes + c] - ntk_regress_target(r->options->targets, classes, labels[i], c);
+      const double error =
+          result->predictions[i * classes + c] - ntk_regress_target(r->options->targets, classes, labels[i], c);
       sum += error * error;
     }
   }

@@ -29,17 +29,15 @@ typedef struct ntk_feature_rows {
 /** A .npy file of features that is read block by block. */
 typedef struct ntk_feature_file ntk_feature_file;
 
-/** Opens a rank-2 .npy file of float32 or float64 values (which are rounded to float32). Where a manifest lies beside
- * it
- *  (`path`.json, docs/store-format.md), it must say that the matrix is complete.
+/** Opens a rank-2 .npy file of float32 values, or of float64 values to be rounded to float32. Where a manifest lies
+ *  beside it (`path`.json, docs/store-format.md), it must say that the matrix is complete.
  *  @param file receives the open file; free it with ntk_feature_file_free.
  *  @return NTK_OK; NTK_ERROR_IO; NTK_ERROR_DATA (no such array, truncated, not complete); NTK_ERROR_CORRUPT (the
  *          manifest is damaged); NTK_ERROR_ARGUMENT; NTK_ERROR_MEMORY. */
 NTK_API ntk_status ntk_feature_file_open(const char *path, ntk_feature_file **file);
 
-/** The rows of an open file; valid until it is freed. Reading a value that is not finite is NTK_ERROR_DATA (the
- * sentence names file, row and column), as is a file that became shorter NTK_ERROR_IO. Does not hold the array in
- * memory. */
+/** The rows of an open file; valid until it is freed. The array is not held in memory. Reading gives NTK_ERROR_DATA for
+ *  a value that is not finite (the sentence names file, row and column), NTK_ERROR_IO if the file became shorter. */
 NTK_API ntk_feature_rows ntk_feature_file_rows(const ntk_feature_file *file);
 
 /** Closes a file and frees it; NULL is allowed. */
