@@ -73,7 +73,7 @@ typedef struct cli_verb {
   size_t argument_offset; /* a const char * in the settings */
   const char *description;
   const char *examples;
-  cli_group groups[6];  /* ends with a NULL title */
+  cli_group groups[8];  /* ends with a NULL title */
   const void *defaults; /* settings_size bytes */
   size_t settings_size;
   int (*run)(const void *settings);
@@ -248,15 +248,13 @@ void cli_solve_json(cli_json *json, const ntk_regress_result *result);
 /* ---- feature_map.c: what features and eval share ---- */
 
 typedef struct cli_feature_settings {
-  int method; /* the index into "rf|sketch", for eval into "exact|rf|sketch" */
-  int64_t dim, sketch_dim, order0_dim, degree, seed;
+  int method;                                        /* the index into "rf|sketch", for eval into "exact|rf|sketch" */
+  int64_t dim, sketch_dim, order0_dim, degree, seed; /* 0: the library's defaults */
   int sketch;
   bool leverage, gibbs;
 } cli_feature_settings;
 
 extern const cli_option cli_feature_options[], cli_method_options[];
-#define CLI_FEATURE_DEFAULTS \
-  { .dim = 1024 }
 
 /* Refuses options that contradict each other. */
 int cli_feature_check(const char *verb, const cli_feature_settings *settings);
@@ -268,6 +266,7 @@ void cli_feature_report_json(cli_json *json, const char *key, const ntk_features
 
 /* Two lines for people: rows, time, and where it went. */
 void cli_feature_print(const char *name, const ntk_features *features, const ntk_features_report *report);
+
 /* ---- ridge.c: regression on features instead of matrices ---- */
 
 typedef struct cli_ridge_settings {

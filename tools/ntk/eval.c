@@ -1,17 +1,9 @@
+#include "tools/ntk/eval.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "tools/ntk/cli.h"
-
-typedef struct settings {
-  cli_model model;
-  cli_compute compute;
-  cli_solve solve;
-  const char *train, *test, *preprocess, *out;
-  bool resume, overwrite, json;
-} settings;
 
 /* One matrix pair of the plan: its files and what regression made of it. */
 typedef struct outcome {
@@ -20,34 +12,50 @@ typedef struct outcome {
 } outcome;
 
 typedef struct evaluation {
-  const settings *settings;
+  const eval_settings *settings;
   ntk_context *context;
-  ntk_dataset *train, *test;
+  eval_data data;
   ntk_plan *plan;
-  char *preprocess_path, *train_path, *test_path, *diagonal_path, *report_path;
+  char *train_path, *test_path, *diagonal_path;
   ntk_gram_report train_report, test_report;
   outcome *outcomes;
   double started, solved;
 } evaluation;
 
-static int open_data(evaluation *e) {
-  const settings *s = e->settings;
-  CLI_TRY(cli_data_open(s->train, &e->train));
-  CLI_TRY(cli_data_open(s->test, &e->test));
-  ntk_shape a = ntk_dataset_shape(e->train), b = ntk_dataset_shape(e->test);
+int eval_open_data(const eval_settings *s, eval_data *data) {
+  CLI_TRY(cli_data_open(s->train, &data->train));
+  CLI_TRY(cli_data_open(s->test, &data->test));
+  ntk_shape a = ntk_dataset_shape(data->train), b = ntk_dataset_shape(data->test);
   if (a.channels != b.channels || a.height != b.height || a.width != b.width) {
     return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_DATA, "the records of %s are %s, those of %s are %s", s->train,
                     cli_format_shape(a).text, s->test, cli_format_shape(b).text);
   }
-  if (!ntk_dataset_labels(e->train)) {
+  if (!ntk_dataset_labels(data->train)) {
     return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_DATA, "%s has no labels; name them as npy:X.npy:y.npy", s->train);
   }
-  CLI_TRY(cli_regress_memory_check(ntk_dataset_count(e->train), ntk_dataset_count(e->test), !s->solve.ridge.fixed));
-  ntk_dataset *const both[] = {e->train, e->test};
-  CLI_TRY(cli_join(s->out, "preprocess.npy", &e->preprocess_path));
+  if (s->map.method == 0) {
+    CLI_TRY(
+        cli_regress_memory_check(ntk_dataset_count(data->train), ntk_dataset_count(data->test), !s->solve.ridge.fixed));
+  }
+  ntk_dataset *const both[] = {data->train, data->test};
+  CLI_TRY(cli_join(s->out, "preprocess.npy", &data->preprocess_path));
+  CLI_TRY(cli_join(s->out, "report.json", &data->report_path));
   CLI_TRY(cli_make_folder(s->out));
-  cli_preprocess_options options = {s->preprocess, e->preprocess_path, s->overwrite};
-  return cli_preprocess(&options, s->train, e->train, both, 2);
+  cli_preprocess_options options = {s->preprocess, data->preprocess_path, s->overwrite};
+  return cli_preprocess(&options, s->train, data->train, both, 2);
+}
+
+void eval_close_data(eval_data *data) {
+  free(data->preprocess_path);
+  free(data->report_path);
+  ntk_dataset_free(data->train);
+  ntk_dataset_free(data->test);
+}
+
+int32_t eval_classes(const eval_data *data) {
+  const int32_t a = ntk_dataset_classes(data->train), b = ntk_dataset_classes(data->test);
+  const int32_t most = a > b ? a : b;
+  return most < 2 ? 2 : most;
 }
 
 static int name_files(evaluation *e) {
@@ -55,7 +63,6 @@ static int name_files(evaluation *e) {
   CLI_TRY(cli_join(e->settings->out, "train.npy", &e->train_path));
   CLI_TRY(cli_join(e->settings->out, "test.npy", &e->test_path));
   CLI_TRY(cli_join(e->settings->out, "test-diagonal.npy", &e->diagonal_path));
-  CLI_TRY(cli_join(e->settings->out, "report.json", &e->report_path));
   e->outcomes = calloc(outputs, sizeof *e->outcomes);
   if (!e->outcomes) return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_MEMORY, "no memory is left");
   for (size_t k = 0; k < outputs; ++k) {
@@ -67,7 +74,7 @@ static int name_files(evaluation *e) {
 }
 
 static void announce(const evaluation *e) {
-  int64_t n = ntk_dataset_count(e->train), m = ntk_dataset_count(e->test);
+  int64_t n = ntk_dataset_count(e->data.train), m = ntk_dataset_count(e->data.test);
   if (e->settings->compute.progress != CLI_PROGRESS_AUTO) return;
   cli_note("%s: %s training and %s test records of %s, %s pairs, %s", ntk_plan_network_text(e->plan),
            cli_format_count(n).text, cli_format_count(m).text, cli_format_shape(ntk_plan_shape(e->plan)).text,
@@ -75,26 +82,24 @@ static void announce(const evaluation *e) {
 }
 
 static int compute_kernels(evaluation *e) {
-  const settings *s = e->settings;
+  const eval_settings *s = e->settings;
   ntk_gram_options options = {.path = e->train_path, .resume = s->resume, .overwrite = s->overwrite};
   cli_progress_label("train kernel");
-  CLI_TRY(cli_check(ntk_gram(e->context, e->plan, e->train, NULL, &options, &e->train_report)));
+  CLI_TRY(cli_check(ntk_gram(e->context, e->plan, e->data.train, NULL, &options, &e->train_report)));
   options.path = e->test_path;
   cli_progress_label("test kernel");
-  CLI_TRY(cli_check(ntk_gram(e->context, e->plan, e->test, e->train, &options, &e->test_report)));
+  CLI_TRY(cli_check(ntk_gram(e->context, e->plan, e->data.test, e->data.train, &options, &e->test_report)));
   cli_progress_label("test diagonal");
-  return cli_diagonal_write(e->context, e->plan, e->test, e->diagonal_path);
+  return cli_diagonal_write(e->context, e->plan, e->data.test, e->diagonal_path);
 }
 
 static int solve_one(evaluation *e, outcome *o) {
-  int32_t train_classes = ntk_dataset_classes(e->train), test_classes = ntk_dataset_classes(e->test);
   cli_solve_files files = {o->train_kernel, o->test_kernel, o->test_diagonal};
-  ntk_regress_problem problem = {.train_count = ntk_dataset_count(e->train),
-                                 .test_count = ntk_dataset_count(e->test),
-                                 .classes = train_classes > test_classes ? train_classes : test_classes,
-                                 .train_labels = ntk_dataset_labels(e->train),
-                                 .test_labels = ntk_dataset_labels(e->test)};
-  if (problem.classes < 2) problem.classes = 2;
+  ntk_regress_problem problem = {.train_count = ntk_dataset_count(e->data.train),
+                                 .test_count = ntk_dataset_count(e->data.test),
+                                 .classes = eval_classes(&e->data),
+                                 .train_labels = ntk_dataset_labels(e->data.train),
+                                 .test_labels = ntk_dataset_labels(e->data.test)};
   CLI_TRY(cli_solve_run(e->context, &e->settings->solve, &files, false, &problem, &o->result));
   ntk_regress_result numbers = o->result;
   ntk_regress_result_free(&o->result);
@@ -156,6 +161,11 @@ static void describe_data(cli_json *json, const char *key, const ntk_dataset *da
   cli_json_object(json, key, &child);
 }
 
+void eval_describe_data(cli_json *json, const eval_data *data) {
+  describe_data(json, "train", data->train);
+  describe_data(json, "test", data->test);
+}
+
 static void describe_times(const evaluation *e, cli_json *json) {
   cli_json times = cli_json_open();
   cli_json_real(&times, "train_kernel", e->train_report.seconds);
@@ -180,12 +190,11 @@ static cli_json describe(const evaluation *e) {
   cli_json_text(&json, "convention", ntk_convention_name(ntk_plan_convention(e->plan)));
   cli_json_real(&json, "scale", ntk_plan_scale(e->plan));
   cli_json_text(&json, "precision", ntk_plan_precision(e->plan) == NTK_F64 ? "f64" : "f32");
-  cli_json_text(&json, "preprocess", ntk_dataset_preprocess_text(e->train));
-  cli_json_text(&json, "preprocess_file", ntk_dataset_preprocess_path(e->train));
+  cli_json_text(&json, "preprocess", ntk_dataset_preprocess_text(e->data.train));
+  cli_json_text(&json, "preprocess_file", ntk_dataset_preprocess_path(e->data.train));
   cli_json_bool(&json, "unit_diagonal", e->settings->solve.unit_diagonal);
   cli_json_text(&json, "targets", e->settings->solve.targets ? "centred" : "one-hot");
-  describe_data(&json, "train", e->train);
-  describe_data(&json, "test", e->test);
+  eval_describe_data(&json, &e->data);
   cli_json_text(&json, "selected", ntk_plan_output(e->plan, best).name);
   cli_solve_json(&json, &e->outcomes[best].result);
   describe_times(e, &json);
@@ -233,9 +242,10 @@ static int print_people(const evaluation *e) {
   double *accuracies = malloc(outputs * sizeof *accuracies);
   if (!accuracies) return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_MEMORY, "no memory is left");
   printf("network      %s\n", ntk_plan_network_text(e->plan));
-  printf("training     %s, %s records\n", ntk_dataset_spec(e->train),
-         cli_format_count(ntk_dataset_count(e->train)).text);
-  printf("test         %s, %s records\n", ntk_dataset_spec(e->test), cli_format_count(ntk_dataset_count(e->test)).text);
+  printf("training     %s, %s records\n", ntk_dataset_spec(e->data.train),
+         cli_format_count(ntk_dataset_count(e->data.train)).text);
+  printf("test         %s, %s records\n", ntk_dataset_spec(e->data.test),
+         cli_format_count(ntk_dataset_count(e->data.test)).text);
   print_kernel_line("train kernel", &e->train_report);
   print_kernel_line("test kernel", &e->test_report);
   printf("regression   %s (%s)\n\n", cli_format_seconds(e->solved).text, e->outcomes[0].result.solver);
@@ -249,22 +259,22 @@ static int print_people(const evaluation *e) {
   free(accuracies);
   if (outputs > 1) print_selected(e);
   printf("\nmatrices     %s\n             %s\n", e->outcomes[0].train_kernel, e->outcomes[0].test_kernel);
-  if (outputs > 1) printf("             and so on for each output, see %s\n", e->report_path);
-  printf("report       %s\n", e->report_path);
+  if (outputs > 1) printf("             and so on for each output, see %s\n", e->data.report_path);
+  printf("report       %s\n", e->data.report_path);
   return CLI_EXIT_OK;
 }
 
 static int work(evaluation *e) {
   CLI_TRY(cli_compute_open(&e->settings->compute, &e->context));
   CLI_TRY(cli_solve_check(&e->settings->solve, e->context));
-  CLI_TRY(open_data(e));
-  CLI_TRY(cli_model_plan(&e->settings->model, ntk_dataset_shape(e->train), &e->plan));
+  CLI_TRY(eval_open_data(e->settings, &e->data));
+  CLI_TRY(cli_model_plan(&e->settings->model, ntk_dataset_shape(e->data.train), &e->plan));
   CLI_TRY(name_files(e));
   announce(e);
   CLI_TRY(compute_kernels(e));
   CLI_TRY(solve_all(e));
   cli_json json = describe(e);
-  int code = cli_json_write(&json, e->report_path);
+  int code = cli_json_write(&json, e->data.report_path);
   cli_progress_pause();
   if (code == CLI_EXIT_OK && e->settings->json) code = cli_json_print(&json);
   if (code == CLI_EXIT_OK && !e->settings->json) code = print_people(e);
@@ -280,26 +290,18 @@ static void release(evaluation *e) {
     ntk_regress_result_free(&e->outcomes[k].result);
   }
   free(e->outcomes);
-  free(e->preprocess_path);
   free(e->train_path);
   free(e->test_path);
   free(e->diagonal_path);
-  free(e->report_path);
   ntk_plan_free(e->plan);
-  ntk_dataset_free(e->train);
-  ntk_dataset_free(e->test);
+  eval_close_data(&e->data);
   cli_compute_close(e->context);
 }
 
-static int run(const void *raw) {
-  const settings *s = raw;
+static int eval_kernels(const eval_settings *s, bool *computed) {
   evaluation e = {.settings = s, .started = cli_now()};
-  if (s->resume && s->overwrite) return cli_usage("eval", "--resume and --overwrite exclude each other");
-  CLI_TRY(cli_preprocess_check("eval", s->preprocess));
-  int code = work(&e);
-  bool stopped = code > CLI_EXIT_SIGNAL;
-  bool halfway = code == CLI_EXIT_STATUS + NTK_ERROR_IO && e.train_report.pairs_computed > 0;
-  if (stopped || halfway) cli_print_resume_hint(stopped ? "interrupted" : "stopped");
+  const int code = work(&e);
+  *computed = e.train_report.pairs_computed > 0;
   if (code == CLI_EXIT_STATUS + NTK_ERROR_NUMERIC) {
     cli_note("the matrices are finished: add --resume and another --ridge to repeat the regression alone");
   }
@@ -307,25 +309,58 @@ static int run(const void *raw) {
   return code;
 }
 
+int eval_check_method(const eval_settings *s) {
+  const cli_feature_settings *m = &s->map;
+  const bool map =
+      m->dim || m->sketch_dim || m->order0_dim || m->degree || m->seed || m->sketch || m->leverage || m->gibbs;
+  const bool ridge = s->ridge.held_out > 0 || s->ridge.held_out_seed || s->ridge.form;
+  if (m->method == 0 && (map || ridge)) {
+    return cli_usage("eval", "--dim, --seed, --held-out and their like are for features: add --method rf or sketch");
+  }
+  if (m->method == 0) return CLI_EXIT_OK;
+  if (s->model.kernel == 2 || s->model.depths.count || s->model.pools.count || s->model.flip || s->model.precision) {
+    return cli_usage(
+        "eval",
+        "features are of one network and one kernel, in float32: --kernel both, --depths, --lap, --flip and "
+        "--precision f64 need --method exact");
+  }
+  CLI_TRY(cli_feature_check("eval", m));
+  return cli_ridge_check("eval", &s->solve, &s->ridge);
+}
+
+static int run(const void *raw) {
+  const eval_settings *s = raw;
+  bool computed = false;
+  if (s->resume && s->overwrite) return cli_usage("eval", "--resume and --overwrite exclude each other");
+  CLI_TRY(cli_preprocess_check("eval", s->preprocess));
+  CLI_TRY(eval_check_method(s));
+  const int code = s->map.method ? eval_features(s, &computed) : eval_kernels(s, &computed);
+  const bool stopped = code > CLI_EXIT_SIGNAL, halfway = code == CLI_EXIT_STATUS + NTK_ERROR_IO && computed;
+  if (stopped || halfway) cli_print_resume_hint(stopped ? "interrupted" : "stopped");
+  return code;
+}
+
 static const cli_option data_options[] = {
-    {"train", "DATA", CLI_TEXT, offsetof(settings, train), 0, 0, true, "the labelled training set (`ntk help`)"},
-    {"test", "DATA", CLI_TEXT, offsetof(settings, test), 0, 0, true,
+    {"train", "DATA", CLI_TEXT, offsetof(eval_settings, train), 0, 0, true, "the labelled training set (`ntk help`)"},
+    {"test", "DATA", CLI_TEXT, offsetof(eval_settings, test), 0, 0, true,
      "the test set; without labels there is no accuracy"},
-    {"preprocess", "HOW", CLI_TEXT, offsetof(settings, preprocess), 0, 0, false, cli_preprocess_help},
+    {"preprocess", "HOW", CLI_TEXT, offsetof(eval_settings, preprocess), 0, 0, false, cli_preprocess_help},
     {0}};
 
 static const cli_option output_options[] = {
-    {"out", "DIR", CLI_TEXT, offsetof(settings, out), 0, 0, false,
-     "folder for train.npy, test.npy (test x train), test-diagonal.npy and report.json; ntk-out (default)"},
-    {"resume", NULL, CLI_FLAG, offsetof(settings, resume), 0, 0, false,
+    {"out", "DIR", CLI_TEXT, offsetof(eval_settings, out), 0, 0, false,
+     "folder for train.npy, test.npy (test x train), test-diagonal.npy, or train-features.npy and test-features.npy, "
+     "and "
+     "report.json; ntk-out (default)"},
+    {"resume", NULL, CLI_FLAG, offsetof(eval_settings, resume), 0, 0, false,
      "keep the finished tiles in DIR; only what is missing is computed. Refused for another network, flip, data "
      "or precision"},
-    {"overwrite", NULL, CLI_FLAG, offsetof(settings, overwrite), 0, 0, false, "replace the matrices in DIR"},
-    {"json", NULL, CLI_FLAG, offsetof(settings, json), 0, 0, false,
+    {"overwrite", NULL, CLI_FLAG, offsetof(eval_settings, overwrite), 0, 0, false, "replace the matrices in DIR"},
+    {"json", NULL, CLI_FLAG, offsetof(eval_settings, json), 0, 0, false,
      "print one JSON object (accuracy in 0..1, ridge, seconds, outputs, ...) and nothing else on stdout"},
     {0}};
 
-static const settings defaults = {.model = CLI_MODEL_DEFAULTS, .compute = CLI_COMPUTE_DEFAULTS, .out = "ntk-out"};
+static const eval_settings defaults = {.model = CLI_MODEL_DEFAULTS, .compute = CLI_COMPUTE_DEFAULTS, .out = "ntk-out"};
 
 const cli_verb cli_verb_eval = {
     .name = "eval",
@@ -335,18 +370,23 @@ const cli_verb cli_verb_eval = {
         "ridge regression on the labels and prints the accuracy on the test set. The matrices stay in a\n"
         "folder as plain .npy files. --depths, --lap, --kernel both and --flip both give many kernels from one\n"
         "pass over the pairs, and a table: rows lap(c), columns depths, cells plain (flipped). Every cell has\n"
-        "its own ridge; report.json holds all numbers.",
+        "its own ridge; report.json holds all numbers. --method rf and --method sketch take random features\n"
+        "instead, close to the kernel in time linear in the number of records (docs/features.md).",
     .examples =
         "  ntk eval --net '3*(conv3 relu) lap(4)' --train fashion-mnist:train~1000 --test fashion-mnist:test~1000\n"
         "  ntk eval --net '8*(conv3 relu) gap' --depths 5,8 --lap 0,4,8 --kernel both --flip both --unit-diagonal \\\n"
         "           --train fashion-mnist:train~500 --test fashion-mnist:test~500 --out table\n"
+        "  ntk eval --net '3*(dense relu) dense' --method rf --dim 8192 --train fashion-mnist:train --test \\\n"
+        "           fashion-mnist:test --out features\n"
         "  ntk eval --net cntk-21-v --train cifar10:cifar:train[0:2000] --test cifar10:cifar:test --ridge 0 \\\n"
         "           --targets centred --out cntk-21-v --json",
-    .groups = {{"what to compute", cli_model_options, offsetof(settings, model)},
+    .groups = {{"what to compute", cli_model_options, offsetof(eval_settings, model)},
+               {"how: exactly or by features", cli_method_options, offsetof(eval_settings, map)},
                {"data", data_options, 0},
-               {"regression", cli_solve_options, offsetof(settings, solve)},
+               {"regression", cli_solve_options, offsetof(eval_settings, solve)},
+               {"regression on features", cli_ridge_options, offsetof(eval_settings, ridge)},
                {"output", output_options, 0},
-               {"how to compute", cli_compute_options, offsetof(settings, compute)},
+               {"how to compute", cli_compute_options, offsetof(eval_settings, compute)},
                {0}},
     .defaults = &defaults,
     .settings_size = sizeof defaults,

@@ -39,7 +39,7 @@ const cli_option cli_method_options[] = {
 
 int cli_feature_check(const char *verb, const cli_feature_settings *s) {
   if (s->gibbs && !s->leverage) return cli_usage(verb, "--gibbs says how --leverage draws: add --leverage");
-  if (s->sketch_dim && s->sketch_dim > s->dim - 2)
+  if (s->sketch_dim && s->sketch_dim > (s->dim ? s->dim : 1024) - 2)
     return cli_usage(verb, "--sketch-dim %lld leaves no features for the last layer: it is at most --dim - 2",
                      (long long)s->sketch_dim);
   return CLI_EXIT_OK;

@@ -116,8 +116,7 @@ static const cli_option output_options[] = {
      "print one JSON object (dimensions, seconds by stage, ...) and nothing else on stdout"},
     {0}};
 
-static const settings defaults = {
-    .map = CLI_FEATURE_DEFAULTS, .kernel = CLI_KERNEL_BY_NAME, .compute = CLI_COMPUTE_DEFAULTS};
+static const settings defaults = {.kernel = CLI_KERNEL_BY_NAME, .compute = CLI_COMPUTE_DEFAULTS};
 
 const cli_verb cli_verb_features = {
     .name = "features",
