@@ -77,6 +77,12 @@ typedef void (*ntk_feature_sample_fn)(const float *x, const int32_t *ix, const f
 typedef void (*ntk_feature_pair_fn)(const float *x, int size, const float *y, const int32_t *blocks, size_t count,
                                     float scale, float *out);
 
+/* out[k] = scale x[k mod size]. */
+typedef void (*ntk_feature_repeat_fn)(const float *x, int size, size_t count, float scale, float *out);
+
+/* out[k] += scale sign[k] in[k]. */
+typedef void (*ntk_feature_add_fn)(const float *in, const int8_t *sign, size_t count, float scale, float *out);
+
 /* The operations of one instruction set. */
 typedef struct ntk_feature_ops {
   ntk_feature_gather_fn gather;
@@ -84,6 +90,8 @@ typedef struct ntk_feature_ops {
   ntk_feature_hadamard_fn hadamard;
   ntk_feature_sample_fn sample;
   ntk_feature_pair_fn pair;
+  ntk_feature_repeat_fn repeat;
+  ntk_feature_add_fn add;
 } ntk_feature_ops;
 
 extern const ntk_feature_ops ntk_feature_baseline, ntk_feature_avx2, ntk_feature_avx512;

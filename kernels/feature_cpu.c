@@ -152,6 +152,18 @@ static void two_levels(float *a, int size, int step) {
     }
 }
 
+/* Three levels at a time. */
+static void three_levels(float *a, int size, int step) {
+  for (int block = 0; block < size; block += 8 * step)
+    for (int i = block; i < block + step; i += LANES) {
+      vec x[8], y[8];
+      UNROLL for (int k = 0; k < 8; k++) x[k] = vec_load(a + i + k * step);
+      UNROLL for (int k = 0; k < 4; k++) y[2 * k] = x[2 * k] + x[2 * k + 1], y[2 * k + 1] = x[2 * k] - x[2 * k + 1];
+      UNROLL for (int k = 0; k < 8; k++) x[k] = k & 2 ? y[k - 2] - y[k] : y[k] + y[k + 2];
+      UNROLL for (int k = 0; k < 8; k++) vec_store(a + i + k * step, k & 4 ? x[k - 4] - x[k] : x[k] + x[k + 4]);
+    }
+}
+
 static void one_level(float *a, int size, int step) {
   for (int block = 0; block < size; block += 2 * step)
     for (int i = block; i < block + step; i += LANES) {
@@ -180,16 +192,49 @@ static void hadamard_small(float *a, int size) {
       }
 }
 
+/* LANES signs as numbers; GCC 12 converts bytes one by one unless told how. */
+INLINE vec load_signs(const int8_t *sign) {
+#if defined(__AVX512F__)
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)sign)));
+#elif defined(__AVX2__)
+  return (vec)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)sign)));
+#else
+  real lane[LANES] __attribute__((aligned(64)));
+  for (int l = 0; l < LANES; l++) lane[l] = (real)sign[l];
+  return vec_load(lane);
+#endif
+}
+
+/* LANES numbers times their signs, zeros from `dim` on. */
+INLINE vec load_signed(const ntk_feature_hadamard *h, const float *in, int i) {
+  if (i + LANES <= h->dim) return vec_mul(load_signs(h->sign + i), vec_loadu(in + i));
+  if (i >= h->dim) return vec_zero();
+  real lane[LANES] __attribute__((aligned(64)));
+  for (int l = 0; l < LANES; l++) lane[l] = i + l < h->dim ? (real)h->sign[i + l] * in[i + l] : 0;
+  return vec_load(lane);
+}
+
 static void hadamard(const ntk_feature_hadamard *h, const float *in, float *work) {
-  for (int i = 0; i < h->dim; i++) work[i] = (float)h->sign[i] * in[i];
-  memset(work + h->dim, 0, (size_t)(h->size - h->dim) * sizeof *work);
+  int step = LANES;
   if (h->size < LANES) {
+    for (int i = 0; i < h->size; i++) work[i] = i < h->dim ? (float)h->sign[i] * in[i] : 0;
     hadamard_small(work, h->size);
     return;
   }
-  for (int i = 0; i < h->size; i += LANES) vec_store(work + i, lane_levels(vec_load(work + i)));
-  int step = LANES;
-  for (; 4 * step <= h->size; step *= 4) two_levels(work, h->size, step);
+  if (h->size >= 4 * LANES) { /* the first two levels between vectors on the way in */
+    for (int i = 0; i < h->size; i += 4 * LANES) {
+      vec x[4];
+      UNROLL for (int k = 0; k < 4; k++) x[k] = lane_levels(load_signed(h, in, i + k * LANES));
+      const vec s0 = x[0] + x[1], d0 = x[0] - x[1], s1 = x[2] + x[3], d1 = x[2] - x[3];
+      vec_store(work + i, s0 + s1), vec_store(work + i + LANES, d0 + d1);
+      vec_store(work + i + 2 * LANES, s0 - s1), vec_store(work + i + 3 * LANES, d0 - d1);
+    }
+    step = 4 * LANES;
+  } else {
+    for (int i = 0; i < h->size; i += LANES) vec_store(work + i, lane_levels(load_signed(h, in, i)));
+  }
+  for (; 8 * step <= h->size; step *= 8) three_levels(work, h->size, step);
+  if (4 * step <= h->size) two_levels(work, h->size, step), step *= 4;
   if (step < h->size) one_level(work, h->size, step);
 }
 
@@ -231,4 +276,15 @@ static void pair(const float *x, int size, const float *y, const int32_t *blocks
   }
 }
 
-const ntk_feature_ops CONCAT(ntk_feature_, NTK_ISA) = {gather, unit, hadamard, sample, pair};
+static void repeat(const float *x, int size, size_t count, float scale, float *out) {
+  for (size_t k = 0; k < count; k += (size_t)size) {
+    const size_t left = count - k < (size_t)size ? count - k : (size_t)size;
+    for (size_t i = 0; i < left; i++) out[k + i] = scale * x[i];
+  }
+}
+
+static void add(const float *in, const int8_t *sign, size_t count, float scale, float *out) {
+  add_columns(out, in, sign, (int)count, scale);
+}
+
+const ntk_feature_ops CONCAT(ntk_feature_, NTK_ISA) = {gather, unit, hadamard, sample, pair, repeat, add};

@@ -109,8 +109,10 @@ ntk_status ntk_polynomial_make(ntk_features *features, ntk_cosine_function k, co
   while (size < inputs) size *= 2;
   for (int l = 0; l < degree && status == NTK_OK; l++) {
     p->leaves[l] = (ntk_feature_hadamard){inputs, size, ntk_draw_signs(features, (size_t)inputs)};
-    p->samples[l] = ntk_draw_samples(features, (size_t)p->width, size);
+    /* any coordinate of a transform with random signs is unbiased: they are taken in order */
+    p->samples[l] = ntk_features_own(features, (size_t)p->width, sizeof *p->samples[l]);
     if (!p->leaves[l].sign || !p->samples[l]) status = no_memory();
+    for (int c = 0; c < p->width && status == NTK_OK; c++) p->samples[l][c] = c % size;
     if (l > 0 && status == NTK_OK) status = ntk_product_make(features, p->width, p->width, p->width, &p->nodes[l]);
   }
   features->options.sketch = asked;
@@ -141,11 +143,12 @@ double ntk_polynomial_flops(const ntk_polynomial *p) {
   return sum;
 }
 
-static void add_rotated(const ntk_polynomial *p, int l, const float *q, float scale, float *out) {
+static void add_rotated(const ntk_polynomial *p, const ntk_feature_ops *ops, int l, const float *q, float scale,
+                        float *out) {
   const int8_t *sign = p->signs + (size_t)l * (size_t)p->width;
-  const int shift = p->shifts[l], room = p->width - shift;
-  for (int i = 0; i < room; i++) out[shift + i] += scale * (float)sign[i] * q[i];
-  for (int i = room; i < p->width; i++) out[i - room] += scale * (float)sign[i] * q[i];
+  const size_t shift = (size_t)p->shifts[l], room = (size_t)p->width - shift;
+  ops->add(q, sign, room, scale, out + shift);
+  ops->add(q + room, sign + room, shift, scale, out);
 }
 
 /* Nodes are numbered by the leaf behind which their subtrees meet, so that a complete subtree of 2^j leaves that ends
@@ -163,7 +166,7 @@ void ntk_polynomial_row(const ntk_polynomial *p, const ntk_feature_ops *ops, con
     /* leaf l, and the subtrees that it completes */
     int level = 0;
     ops->hadamard(&p->leaves[l - 1], row, transform);
-    ops->sample(transform, p->samples[l - 1], NULL, NULL, (size_t)p->width, sample, open);
+    ops->repeat(transform, p->leaves[l - 1].size, (size_t)p->width, sample, open);
     for (; !(l >> level & 1); level++) {
       ntk_product_row(&p->nodes[l - (1 << level)], ops, NULL, full[level], open, node, joined);
       float *swap = open;
@@ -180,6 +183,6 @@ void ntk_polynomial_row(const ntk_polynomial *p, const ntk_feature_ops *ops, con
       open = joined, joined = swap;
       end -= 1 << j;
     }
-    add_rotated(p, l - 1, open, scale * (float)sqrt(p->coefficients[l]), out + 1);
+    add_rotated(p, ops, l - 1, open, scale * (float)sqrt(p->coefficients[l]), out + 1);
   }
 }
