@@ -123,6 +123,9 @@ typedef struct ntk_feature_source {
   const ntk_dataset *data; /* or NULL: */
   const double *values;
 } ntk_feature_source;
+/* As many threads as `count` inputs need and the memory budget has room for; NTK_ERROR_MEMORY if not even one fits. */
+ntk_status ntk_features_threads(const ntk_context *context, const ntk_features *features, int64_t count, int *threads);
+
 ntk_status ntk_features_run(ntk_context *context, const ntk_features *features, ntk_feature_source source,
                             int64_t first, int64_t count, float *out, ntk_features_times *times);
 

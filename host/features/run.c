@@ -279,8 +279,7 @@ static void *work(void *argument) {
   return NULL;
 }
 
-/* As many threads as the memory budget has room for beside the random matrices. */
-static ntk_status choose_threads(const ntk_context *context, const ntk_features *f, int64_t count, int *threads) {
+ntk_status ntk_features_threads(const ntk_context *context, const ntk_features *f, int64_t count, int *threads) {
   const int64_t batches = (count + f->batch - 1) / f->batch;
   const int64_t budget = context ? (int64_t)context->memory : (int64_t)512 << 20;
   const int64_t left = budget - f->cost.random_bytes, fit = left / f->cost.bytes_per_thread;
@@ -304,7 +303,7 @@ ntk_status ntk_features_run(ntk_context *context, const ntk_features *features, 
   enum { MOST_THREADS = 1024 };
   int threads, started = 0;
   if (count < 1) return NTK_OK;
-  NTK_TRY(choose_threads(context, features, count, &threads));
+  NTK_TRY(ntk_features_threads(context, features, count, &threads));
   team t = {.context = context,
             .features = features,
             .ops = ntk_context_backend(context)->features,

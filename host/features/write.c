@@ -118,6 +118,8 @@ static ntk_status run(job *j, const ntk_features_write_options *options, const c
                                    .dtype = NTK_DTYPE_F32,
                                    .resume = options->resume,
                                    .overwrite = options->overwrite};
+  int threads; /* refused before anything is written */
+  NTK_TRY(ntk_features_threads(j->context, j->features, j->rows, &threads));
   j->block = malloc((size_t)TILE * (size_t)j->columns * sizeof *j->block);
   j->tile = malloc((size_t)TILE * TILE * sizeof *j->tile);
   if (!j->block || !j->tile) return ntk_fail(NTK_ERROR_MEMORY, "no memory for a block of features");
