@@ -333,6 +333,7 @@ Test(feature_files, resume_to_the_same_bytes) {
   cr_expect(report.rows == ROWS && report.rows_computed == ROWS && report.rows_resumed == 0);
   ntk_context *context = ntk_test_context("auto");
   ntk_context_set_progress(context, stop, context);
+  cr_assert_eq(ntk_context_set_memory(context, 16 << 20), NTK_OK); /* two blocks at a time */
   ntk_test_expect_failure(ntk_features_write(context, f, data, &(ntk_features_write_options){.path = parts}, &report),
                           NTK_ERROR_INTERRUPTED, "");
   cr_expect(report.rows_computed > 0 && report.rows_computed < ROWS);

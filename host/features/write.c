@@ -12,7 +12,9 @@
 #include "host/status.h"
 #include "host/store/store.h"
 
-enum { TILE = 512 }; /* rows of a block; the store cuts it into square tiles */
+/* The store cuts Z into square tiles. A row of tiles is a block; several blocks are computed at a time, so that every
+ * thread has some batches. */
+enum { TILE = 512, MOST_BLOCKS = 64 };
 
 static const char *const methods[] = {"random", "sketch"};
 static const char *const sketches[] = {"srht", "fourier", "count"};
@@ -53,7 +55,8 @@ typedef struct job {
   const ntk_dataset *data;
   ntk_store *store;
   int64_t rows, columns;
-  float *block; /* TILE x columns */
+  int64_t most; /* blocks at a time */
+  float *block; /* most TILE x columns */
   double *tile; /* TILE x TILE */
   double started;
   ntk_features_report report;
@@ -80,12 +83,12 @@ static void report_progress(const job *j) {
   context->progress(&p, context->progress_user);
 }
 
-static ntk_status store_block(job *j, int64_t block, int64_t count) {
+static ntk_status store_block(job *j, int64_t block, const float *rows, int64_t count) {
   for (int64_t c = 0; c * TILE < j->columns; c++) {
     const int64_t width = j->columns - c * TILE < TILE ? j->columns - c * TILE : TILE;
     if (ntk_store_done(j->store, block, c)) continue;
     for (int64_t r = 0; r < count; r++)
-      for (int64_t k = 0; k < width; k++) j->tile[r * width + k] = (double)j->block[r * j->columns + c * TILE + k];
+      for (int64_t k = 0; k < width; k++) j->tile[r * width + k] = (double)rows[r * j->columns + c * TILE + k];
     const double *const values = j->tile;
     NTK_TRY(ntk_store_write(j->store, block, c, &values));
   }
@@ -94,15 +97,20 @@ static ntk_status store_block(job *j, int64_t block, int64_t count) {
 
 static ntk_status run_blocks(job *j) {
   const ntk_feature_source source = {j->data, NULL};
-  for (int64_t block = 0; block * TILE < j->rows; block++) {
-    const int64_t first = block * TILE, count = j->rows - first < TILE ? j->rows - first : TILE;
-    if (is_done(j, block)) {
-      j->report.rows_resumed += count;
+  for (int64_t block = 0, blocks; block * TILE < j->rows; block += blocks) {
+    const int64_t first = block * TILE, left = j->rows - first;
+    for (blocks = 0; blocks < j->most && blocks * TILE < left && !is_done(j, block + blocks);) blocks++;
+    if (blocks == 0) {
+      j->report.rows_resumed += left < TILE ? left : TILE, blocks = 1;
       continue;
     }
+    const int64_t count = left < blocks * TILE ? left : blocks * TILE;
     NTK_TRY(ntk_features_run(j->context, j->features, source, first, count, j->block, &j->report.times));
-    NTK_TRY(store_block(j, block, count));
-    j->report.rows_computed += count;
+    for (int64_t b = 0; b < blocks; b++) {
+      const int64_t rows = count - b * TILE < TILE ? count - b * TILE : TILE;
+      NTK_TRY(store_block(j, block + b, j->block + b * TILE * j->columns, rows));
+      j->report.rows_computed += rows;
+    }
     report_progress(j);
   }
   return NTK_OK;
@@ -120,7 +128,12 @@ static ntk_status run(job *j, const ntk_features_write_options *options, const c
                                    .overwrite = options->overwrite};
   int threads; /* refused before anything is written */
   NTK_TRY(ntk_features_threads(j->context, j->features, j->rows, &threads));
-  j->block = malloc((size_t)TILE * (size_t)j->columns * sizeof *j->block);
+  const int64_t bytes = (int64_t)TILE * j->columns * (int64_t)sizeof(float);
+  const int64_t fit = (j->context ? (int64_t)j->context->memory : (int64_t)512 << 20) / 4 / bytes;
+  j->most = (4 * (int64_t)threads * j->features->batch + TILE - 1) / TILE;
+  if (j->most > fit) j->most = fit;
+  j->most = j->most < 1 ? 1 : j->most > MOST_BLOCKS ? MOST_BLOCKS : j->most;
+  j->block = malloc((size_t)(j->most * bytes));
   j->tile = malloc((size_t)TILE * TILE * sizeof *j->tile);
   if (!j->block || !j->tile) return ntk_fail(NTK_ERROR_MEMORY, "no memory for a block of features");
   NTK_TRY(ntk_store_open(&store, &j->store));
