@@ -7,14 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { THREADS = 4, IMAGES = 6, SIDE = 5, PIXELS = SIDE * SIDE, ROUNDS = 3 };
+enum { THREADS = 4, IMAGES = 6, SIDE = 5, PIXELS = SIDE * SIDE, ROUNDS = 3, FEATURES = 64 };
 
 typedef struct shared {
   const ntk_network *network;
   const ntk_plan *plan;
+  const ntk_features *features; /* drawn by whichever thread comes first */
   const ntk_dataset *data;
   ntk_context *context;
   double expected[IMAGES * IMAGES];
+  float expected_features[IMAGES * FEATURES];
   atomic_int failures;
 } shared;
 
@@ -28,10 +30,13 @@ static void check(shared *s, int fine, const char *what) {
 static void compute(shared *s, ntk_context *context) {
   double images[IMAGES * PIXELS], values[IMAGES * IMAGES], diagonal[IMAGES];
   double *out = values, *out_diagonal = diagonal;
+  float features[IMAGES * FEATURES];
   check(s, ntk_dataset_read(s->data, 0, IMAGES, images) == NTK_OK, "read");
   check(s, ntk_plan_block(context, s->plan, images, IMAGES, NULL, 0, &out) == NTK_OK, "block");
   check(s, memcmp(values, s->expected, sizeof values) == 0, "same bits as alone");
   check(s, ntk_plan_diagonal(context, s->plan, images, IMAGES, &out_diagonal) == NTK_OK, "diagonal");
+  check(s, ntk_features_compute(context, s->features, images, IMAGES, features, NULL) == NTK_OK, "features");
+  check(s, memcmp(features, s->expected_features, sizeof features) == 0, "same features as alone");
 }
 
 /* Errors belong to the thread that made them. */
@@ -84,6 +89,19 @@ static void check_cancel(shared *s, const double *images) {
   ntk_context_free(context);
 }
 
+/* A map of the threads, and what another one like it gives. */
+static ntk_features *make_features(shared *s, const ntk_network *network, ntk_shape shape, const double *images) {
+  const ntk_features_options options = {.dim = FEATURES};
+  ntk_features *one = NULL, *other = NULL;
+  check(s, ntk_features_create(network, shape, &options, &one) == NTK_OK, "features");
+  check(s, ntk_features_create(network, shape, &options, &other) == NTK_OK && ntk_features_dim(other) == FEATURES,
+        "features");
+  if (s->failures == 0)
+    check(s, ntk_features_compute(NULL, other, images, IMAGES, s->expected_features, NULL) == NTK_OK, "features");
+  ntk_features_free(other);
+  return one;
+}
+
 static void run(shared *s, const double *images) {
   pthread_t threads[THREADS];
   worker workers[THREADS];
@@ -109,6 +127,8 @@ int main(void) {
   check(&s, ntk_dataset_from_memory(images, NULL, IMAGES, shape, &data) == NTK_OK, "data set");
   check(&s, ntk_context_create(&s.context) == NTK_OK && ntk_context_set_threads(s.context, 2) == NTK_OK, "context");
   if (s.failures == 0) check(&s, ntk_plan_block(NULL, plan, images, IMAGES, NULL, 0, &out) == NTK_OK, "block");
+  ntk_features *features = s.failures == 0 ? make_features(&s, network, shape, images) : NULL;
+  s.features = features;
   s.network = network;
   s.plan = plan;
   s.data = data;
@@ -116,6 +136,7 @@ int main(void) {
   ntk_context_free(s.context);
   ntk_dataset_free(data);
   ntk_plan_free(plan);
+  ntk_features_free(features);
   ntk_network_free(network);
   return s.failures == 0 ? 0 : 1;
 }
