@@ -9,7 +9,7 @@
 #include "host/status.h"
 
 /* Rows that a matrix product takes at most, and what the features of a batch should stay within. */
-enum { MOST_ROWS = 512, LEAST_ROWS = 64, BATCH_BYTES = 24 << 20, MOST_BATCH = 512 };
+enum { MOST_ROWS = 512, LEAST_ROWS = 64, BATCH_BYTES = 64 << 20, MOST_BATCH = 512 };
 
 static ntk_status check_range(const char *what, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return NTK_OK;
