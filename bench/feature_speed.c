@@ -18,6 +18,7 @@ typedef struct point {
   ntk_plan *plan;
   double *x;
   void *out;
+  double entry_layers;             /* of a pair */
   double seconds[BENCH_MOST_RUNS]; /* of a call */
 } point;
 
@@ -35,6 +36,7 @@ static int open_point(const series *s, point *p) {
   const int code = s->dim ? feature_map_make(s->network, p->shape, &options, &p->features)
                           : feature_plan_make(s->network, p->shape, NTK_F32, &p->plan);
   if (code) return code;
+  p->entry_layers = p->plan ? ntk_plan_cost(p->plan).entry_layers : 0;
   p->x = feature_inputs(p->shape, p->n, 1);
   p->out = s->dim ? calloc((size_t)(p->n * s->dim), sizeof(float)) : calloc((size_t)(p->n * p->n), sizeof(double));
   return p->x && p->out ? BENCH_OK : bench_fail(BENCH_BROKEN, "no memory for %lld inputs", (long long)p->n);
@@ -44,6 +46,7 @@ static void close_point(point *p) {
   ntk_features_free(p->features);
   ntk_plan_free(p->plan);
   free(p->x), free(p->out);
+  p->features = NULL, p->plan = NULL, p->x = NULL, p->out = NULL;
 }
 
 static int time_point(feature_world *world, point *p, double *seconds) {
@@ -64,7 +67,7 @@ static json_t *describe(const series *s, int rounds) {
     const point *p = &s->points[k];
     json_t *one = json_pack("{sIsIso}", "inputs", (json_int_t)p->n, "pixels", (json_int_t)feature_pixels(p->shape),
                             "seconds", bench_summary_json(bench_summarise(p->seconds, rounds)));
-    if (p->plan) json_object_set_new(one, "entry_layers_per_pair", json_real(ntk_plan_cost(p->plan).entry_layers));
+    if (p->entry_layers > 0) json_object_set_new(one, "entry_layers_per_pair", json_real(p->entry_layers));
     json_array_append_new(points, one);
   }
   return json_pack("{sssssssIsisfso}", "engine", s->engine, "grows", s->grows, "network", s->network, "dim",
@@ -93,8 +96,12 @@ static int measure(feature_world *world, series *s) {
 }
 
 static series by_inputs(bool features, bool quick) {
-  series s = {
-      features ? "features" : "exact", "inputs", dense_network, features ? 1024 : 0, features ? 2 : 4, 4, {{0}}};
+  series s = {.engine = features ? "features" : "exact",
+              .grows = "inputs",
+              .network = dense_network,
+              .dim = features ? 1024 : 0,
+              .expected = features ? 2 : 4,
+              .count = 4};
   if (quick) s.dim /= 8;
   for (int k = 0; k < s.count; k++)
     s.points[k] = (point){.shape = {784, 0, 0}, .n = (int64_t)(quick ? 128 : features ? 1024 : 512) << k};
@@ -111,9 +118,7 @@ static series by_pixels(bool features, bool quick) {
   if (quick) s.dim /= 4, s.count = 3;
   for (int k = 0; k < s.count; k++)
     s.points[k] = (point){.shape = {3, (int64_t)8 << (k / 2), (int64_t)8 << ((k + 1) / 2)},
-                          .n = features ? quick ? 16 : 64
-                               : quick  ? 4
-                                        : 8};
+                          .n = (features ? 64 : 8) / (quick ? 4 : 1)};
   return s;
 }
 
