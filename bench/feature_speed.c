@@ -54,11 +54,15 @@ static int time_point(feature_world *world, point *p, double *seconds) {
                      : feature_time_exact(world, p->plan, p->x, p->n, p->out, seconds);
 }
 
-/* The factor that a doubling costs, from the first point to the last. */
+static double best_of(const series *s, int k, int rounds) { return bench_summarise(s->points[k].seconds, rounds).best; }
+
+/* The factor that a doubling costs, on the average and the last time. */
 static double ratio_per_doubling(const series *s, int rounds) {
-  const double first = bench_summarise(s->points[0].seconds, rounds).best;
-  const double last = bench_summarise(s->points[s->count - 1].seconds, rounds).best;
-  return pow(last / first, 1.0 / (s->count - 1));
+  return pow(best_of(s, s->count - 1, rounds) / best_of(s, 0, rounds), 1.0 / (s->count - 1));
+}
+
+static double last_ratio(const series *s, int rounds) {
+  return best_of(s, s->count - 1, rounds) / best_of(s, s->count - 2, rounds);
 }
 
 static json_t *describe(const series *s, int rounds) {
@@ -70,15 +74,16 @@ static json_t *describe(const series *s, int rounds) {
     if (p->entry_layers > 0) json_object_set_new(one, "entry_layers_per_pair", json_real(p->entry_layers));
     json_array_append_new(points, one);
   }
-  return json_pack("{sssssssIsisfso}", "engine", s->engine, "grows", s->grows, "network", s->network, "dim",
+  return json_pack("{sssssssIsisfsfso}", "engine", s->engine, "grows", s->grows, "network", s->network, "dim",
                    (json_int_t)s->dim, "expected_per_doubling", s->expected, "ratio_per_doubling",
-                   ratio_per_doubling(s, rounds), "points", points);
+                   ratio_per_doubling(s, rounds), "last_ratio", last_ratio(s, rounds), "points", points);
 }
 
 static void print(const series *s, int rounds) {
   printf("%-9s %-7s %-26s", s->engine, s->grows, s->network);
-  for (int k = 0; k < s->count; k++) printf(" %9.3g", bench_summarise(s->points[k].seconds, rounds).best);
-  printf("   x %.2f a doubling (%d expected)\n", ratio_per_doubling(s, rounds), s->expected);
+  for (int k = 0; k < s->count; k++) printf(" %9.3g", best_of(s, k, rounds));
+  printf("   x %.2f a doubling, the last x %.2f (%d expected)\n", ratio_per_doubling(s, rounds), last_ratio(s, rounds),
+         s->expected);
 }
 
 /* In rounds, so that a drift of the machine hits all sizes alike; the first call draws the random numbers. */
