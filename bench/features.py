@@ -118,8 +118,9 @@ def entry_of(name, method, dim, options, report):
                      regression_seconds=times["regression"], chosen_by_accuracy=report["loo_accuracy"])
     else:
         train, test = report["train_features"], report["test_features"]
-        entry.update(compute_seconds=train["seconds"] + test["seconds"], regression_seconds=report["regression_seconds"],
-                     regression_stages=report["timings"], sketch_dim=report["sketch_dim"],
+        entry.update(compute_seconds=train["seconds"] + test["seconds"],
+                     regression_seconds=report["regression_seconds"], regression_stages=report["timings"],
+                     sketch_dim=report["sketch_dim"],
                      chosen_by_accuracy=report["held_out_accuracy"],
                      thread_seconds={stage: train["thread_seconds_" + stage] + test["thread_seconds_" + stage]
                                      for stage in STAGES})
@@ -194,13 +195,16 @@ def parse():
                         metavar="FILE", help="results, added to (default build-bench/feature-accuracy.json)")
     parser.add_argument("--ntk", default=str(ROOT / "build-bench" / "ntk"), metavar="PROGRAM")
     parser.add_argument("--case", action="append", choices=list(CASES), help="only this one; again for more")
-    parser.add_argument("--method", action="append", choices=["exact", "rf", "sketch"], help="only this one; again for more")
+    parser.add_argument("--method", action="append", choices=["exact", "rf", "sketch"],
+                        help="only this one; again for more")
     parser.add_argument("--most", type=int, metavar="M", help="leave out more features than that")
     parser.add_argument("--cifar", metavar="DIR", help="folder of CIFAR-10's binary files; without it no case cifar")
-    parser.add_argument("--seed", type=int, default=0, help="of the features; results of several seeds stand side by side")
+    parser.add_argument("--seed", type=int, default=0,
+                        help="of the features; results of several seeds stand side by side")
     parser.add_argument("--threads", type=int, help="default: all cores")
     parser.add_argument("--memory", metavar="SIZE", help="passed on to ntk")
-    parser.add_argument("--scratch", metavar="DIR", help="where features are written meanwhile (default: $TMPDIR or /tmp)")
+    parser.add_argument("--scratch", metavar="DIR",
+                        help="where features are written meanwhile (default: $TMPDIR or /tmp)")
     parser.add_argument("--commit", default="unknown", help="the commit, for the JSON")
     parser.add_argument("--quick", action="store_true", help="one tiny case, only to see that everything works")
     parser.add_argument("--table", action="store_true", help="measure nothing: print the tables of FILE")

@@ -3,9 +3,10 @@
 
 usage: bench/summarise.py [--results FOLDER] [--check] [--busy]
 
-Replaces what stands between the lines <!-- bench:begin --> and <!-- bench:end -->: a short table in README.md, the full
-ones in docs/performance.md; and between <!-- features:begin --> and <!-- features:end --> those of random features, if there
-is a result of bench/run --features (*-features.json). Quick and partial results are left out, and so are those of a busy machine unless --busy is given.
+Replaces what stands between the lines <!-- bench:begin --> and <!-- bench:end -->: a short table in README.md, the
+full ones in docs/performance.md; and between <!-- features:begin --> and <!-- features:end --> those of random
+features, if there is a result of bench/run --features (*-features.json). Quick and partial results are left out, and
+so are those of a busy machine unless --busy is given.
 --check changes nothing and exits with 1 if a file is not up to date.
 """
 import argparse
@@ -229,7 +230,13 @@ def growth(result):
                      seconds(points[0]["seconds"]["best"]), seconds(points[-1]["seconds"]["best"]),
                      f"{series['ratio_per_doubling']:.2f}", f"{series['last_ratio']:.2f}",
                      str(series["expected_per_doubling"])])
-    return table(["one thread", "network", "grows", "first", "last", "a doubling costs", "the last one", "expected"], rows)
+    return table(["one thread", "network", "grows", "first", "last", "a doubling costs", "the last one", "expected"],
+                 rows)
+
+
+def error_cell(entry):
+    return (f"{100 * entry['error']['mean']:.3g} % ({100 * entry['centred_error']['mean']:.3g} %), "
+            f"{seconds(entry['seconds_per_input']['best'])}")
 
 
 def errors(result):
@@ -240,10 +247,9 @@ def errors(result):
         rows = []
         for method in dict.fromkeys(entry["method"] for entry in chosen):
             cells = {entry["dim"]: entry for entry in chosen if entry["method"] == method}
-            rows.append([method] + [f"{100 * cells[d]['error']['mean']:.3g} % ({100 * cells[d]['centred_error']['mean']:.3g} %), "
-                                    f"{seconds(cells[d]['seconds_per_input']['best'])}" if d in cells else "" for d in dims])
-        lines += [f"`{network}`, {chosen[0]['inputs']} inputs, mean of {chosen[0]['seeds']} seeds: relative error of Z Z^T "
-                  f"(centred), time of an input on one thread; the exact kernel takes "
+            rows.append([method] + [error_cell(cells[dim]) if dim in cells else "" for dim in dims])
+        lines += [f"`{network}`, {chosen[0]['inputs']} inputs, mean of {chosen[0]['seeds']} seeds: relative error of "
+                  f"Z Z^T (centred), time of an input on one thread; the exact kernel takes "
                   f"{seconds(chosen[0]['exact_seconds_per_pair'])} a pair.", ""]
         lines += table(["method"] + [f"M = {dim}" for dim in dims], rows)
     return lines
@@ -259,10 +265,12 @@ def stages(result):
                      ", ".join(f"{name} {percent(share[name])}" for name in ("products", "units", "sketches", "sums")),
                      f"{entry['product_gflops_per_core']:.0f} Gflop/s, {percent(entry['product_fraction_of_fma_peak'])}, "
                      f"{percent(entry['product_fraction_of_bare_sgemm'])}" if products else "",
-                     f"{entry['transform_gflops_per_core']:.3g} Gflop/s, {percent(entry['transform_fraction_of_additions'])}",
+                     f"{entry['transform_gflops_per_core']:.3g} Gflop/s, "
+                     f"{percent(entry['transform_fraction_of_additions'])}",
                      percent(entry["products_and_transforms_share"]), percent(entry["floor_share"])])
-    return table(["1x28x28 images", "method", "M", "threads", "records/s", "time", "products a core: of the peak, of sgemm",
-                  "transforms a core: of the peak", "products and transforms", "floor"], rows)
+    return table(["1x28x28 images", "method", "M", "threads", "records/s", "time",
+                  "products a core: of the peak, of sgemm", "transforms a core: of the peak", "products and transforms",
+                  "floor"], rows)
 
 
 ORDER = {"exact": 0, "rf": 1, "sketch": 2}
@@ -298,22 +306,25 @@ def features_short(results):
     lines = []
     for result in results:
         entries = result.get("accuracy", [])
-        rows = [[f"`{entry['network']}`", f"{entry['train'].split(':')[0]}, {entry['train_count']:,} / {entry['test_count']:,}",
-                 entry["method"] + (f", M = {entry['dim']}" if entry["dim"] else ""), f"{100 * entry['accuracy']:.2f} %",
-                 seconds(entry["seconds"])]
+        rows = [[f"`{entry['network']}`",
+                 f"{entry['train'].split(':')[0]}, {entry['train_count']:,} / {entry['test_count']:,}",
+                 entry["method"] + (f", M = {entry['dim']}" if entry["dim"] else ""),
+                 f"{100 * entry['accuracy']:.2f} %", seconds(entry["seconds"])]
                 for name in dict.fromkeys(entry["case"] for entry in entries)
                 for entry in best_of([entry for entry in entries if entry["case"] == name])]
         if rows:
-            lines += [f"Random features against exact kernels, from data to accuracy (`ntk eval --method`), {result['machine']['cores']} "
-                      f"cores, commit {result['commit']}, {result['date'][:10]}:", ""]
+            lines += ["Random features against exact kernels, from data to accuracy (`ntk eval --method`), "
+                      f"{result['machine']['cores']} cores, commit {result['commit']}, {result['date'][:10]}:", ""]
             lines += table(["network", "data, training / test", "method", "accuracy", "time"], rows)
     return lines + ["All figures of features: [docs/performance.md](docs/performance.md#features)."]
 
 
 def features_title(result):
-    return (f"**{result['machine']['cpu']} ({result['machine']['core']}), {result['machine']['cores']} cores, {result['isa']}, "
-            f"{result['blas'].split(' NO_')[0]}** — libntk {result['version']}, commit {result['commit']}, {result['compiler']}, "
-            f"{result['date'][:10]}; multiply-add peak {result['rates']['fma_gflops_one_core']:.0f} Gflop/s a core")
+    machine = result["machine"]
+    return (f"**{machine['cpu']} ({machine['core']}), {machine['cores']} cores, {result['isa']}, "
+            f"{result['blas'].split(' NO_')[0]}** — libntk {result['version']}, commit {result['commit']}, "
+            f"{result['compiler']}, {result['date'][:10]}; multiply-add peak "
+            f"{result['rates']['fma_gflops_one_core']:.0f} Gflop/s a core")
 
 
 def features_full(results):
@@ -331,12 +342,12 @@ def main():
     options = parser.parse_args()
     usable = lambda path, result: options.busy or not busy(result)
     results = newest(options.results, "ntk-bench 1", usable)
-    features = newest(options.results, "ntk-feature-bench 1", lambda path, result: path.name.endswith("-features.json")
-                      and usable(path, result))
+    features = newest(options.results, "ntk-feature-bench 1", usable)
     if not results:
         fail(f"there are no usable results in {options.results}: run bench/run on a quiet machine")
     readme, page = ROOT / "README.md", ROOT / "docs" / "performance.md"
-    same = [replace(readme, "bench", short(results), options.check), replace(page, "bench", full(results), options.check)]
+    same = [replace(readme, "bench", short(results), options.check),
+            replace(page, "bench", full(results), options.check)]
     if features:
         same += [replace(readme, "features", features_short(features), options.check),
                  replace(page, "features", features_full(features), options.check)]
