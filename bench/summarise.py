@@ -263,7 +263,8 @@ def stages(result):
         rows.append([f"`{entry['network']}`", entry["method"], str(entry["dim"]), str(entry["threads"]),
                      number(entry["records_per_second"]),
                      ", ".join(f"{name} {percent(share[name])}" for name in ("products", "units", "sketches", "sums")),
-                     f"{entry['product_gflops_per_core']:.0f} Gflop/s, {percent(entry['product_fraction_of_fma_peak'])}, "
+                     f"{entry['product_gflops_per_core']:.0f} Gflop/s, "
+                     f"{percent(entry['product_fraction_of_fma_peak'])}, "
                      f"{percent(entry['product_fraction_of_bare_sgemm'])}" if products else "",
                      f"{entry['transform_gflops_per_core']:.3g} Gflop/s, "
                      f"{percent(entry['transform_fraction_of_additions'])}",
