@@ -1,4 +1,4 @@
-/* The benchmark program: what its files share. It uses only the public API of libntk. */
+/* The benchmark programs: what their files share. They use only the public API of libntk. */
 #ifndef NTK_BENCH_BENCH_H
 #define NTK_BENCH_BENCH_H
 
@@ -32,6 +32,24 @@ double bench_now(void);         /* seconds, wall clock */
 double bench_cpu_seconds(void); /* seconds of processor time that this process used, all threads */
 double bench_load(void);        /* the system's load average of the last minute, < 0 if unknown */
 double bench_stolen(void);      /* seconds that the hypervisor took from this machine, all cores; < 0 if unknown */
+
+/* ---- shared.c: what both benchmark programs print */
+
+typedef struct bench_summary {
+  double best, median, worst;
+} bench_summary;
+
+enum { BENCH_DATE = 32 };
+
+bench_summary bench_summarise(const double *values, int count);
+json_t *bench_summary_json(bench_summary s);
+json_t *bench_clock_json(bench_summary clock);
+json_t *bench_machine_json(const bench_machine *machine);
+const char *bench_date(char out[BENCH_DATE]); /* now, UTC, ISO 8601 */
+/* Writes the object to a file, in place only when it is complete. */
+int bench_write(const json_t *object, const char *path);
+/* Reads a number within bounds. */
+bool bench_number(const char *text, double least, double most, double *out);
 
 /* ---- rates.c: micro-benchmarks of one core */
 
@@ -136,12 +154,6 @@ int bench_case_prepare(const bench_world *world, bench_case *c);
 /* One timed run. */
 int bench_case_run(const bench_world *world, bench_case *c);
 
-typedef struct bench_summary {
-  double best, median, worst;
-} bench_summary;
-
-bench_summary bench_summarise(const double *values, int count);
-
 /* ---- report.c */
 
 typedef struct bench_report {
@@ -168,7 +180,7 @@ double bench_bar(const bench_report *report, const bench_case *classical);
 void bench_report_print(const bench_report *report);
 int bench_report_write(const bench_report *report);
 
-/* Prints "ntk_bench: ..." on stderr; returns `code`. */
+/* Prints "PROGRAM: ..." on stderr; returns `code`. */
 int bench_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 enum { BENCH_OK = 0, BENCH_WRONG = 1, BENCH_USAGE = 2, BENCH_BROKEN = 3 };
 

@@ -41,12 +41,6 @@ static const struct option long_options[] = {{"quick", no_argument, NULL, QUICK}
                                              {"help", no_argument, NULL, HELP},
                                              {0}};
 
-static bool number(const char *text, double least, double most, double *out) {
-  char *end;
-  *out = strtod(text, &end);
-  return end != text && !*end && *out >= least && *out <= most;
-}
-
 static int add_filter(bench_settings *s, const char *filter) {
   if (!bench_filter_valid(filter))
     return bench_fail(BENCH_USAGE, "--only %s: KEY=VALUE is wanted (see --help)", filter);
@@ -68,13 +62,13 @@ static int read_options(int argc, char **argv, bench_settings *s) {
       case ONLY:
         if (add_filter(s, optarg)) return BENCH_USAGE;
         break;
-      case THREADS: fine = number(optarg, 0, 1024, &value), s->threads = (int)value; break;
+      case THREADS: fine = bench_number(optarg, 0, 1024, &value), s->threads = (int)value; break;
       case ROUNDS:
-        fine = number(optarg, 1, BENCH_MOST_RUNS, &value), s->rounds = (int)value;
+        fine = bench_number(optarg, 1, BENCH_MOST_RUNS, &value), s->rounds = (int)value;
         rounds_given = true;
         break;
       case RUN_SECONDS:
-        fine = number(optarg, 0, 3600, &s->run_seconds);
+        fine = bench_number(optarg, 0, 3600, &s->run_seconds);
         seconds_given = true;
         break;
       case JSON: s->json = optarg; break;

@@ -1,25 +1,9 @@
 /* The results as JSON (bench.h); docs/performance.md explains every key. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "bench/bench.h"
 #include "bench/classical.h"
-
-static json_t *summary(bench_summary s) {
-  return json_pack("{sfsfsf}", "best", s.best, "median", s.median, "worst", s.worst);
-}
-
-static json_t *machine(const bench_report *r) {
-  const ntk_system_info *ntk = &r->machine->ntk;
-  struct utsname system;
-  if (uname(&system) != 0) snprintf(system.release, sizeof system.release, "unknown");
-  return json_pack("{sssssssisIsIss}", "name", r->machine->name, "cpu", r->machine->cpu, "core", r->machine->core,
-                   "cores", ntk->cores, "memory_bytes", (json_int_t)ntk->memory_bytes, "l2_bytes",
-                   (json_int_t)sysconf(_SC_LEVEL2_CACHE_SIZE), "kernel", system.release);
-}
 
 static double threads_factor(const bench_report *r) {
   double one = r->rates->per_second[BENCH_RATE_FMA];
@@ -77,7 +61,7 @@ static json_t *result(const bench_report *r, const bench_case *c) {
   json_t *out = json_pack("{sssisssssssIsisosos{sfsfsf}sf}", "method", bench_method_names[c->method], "depth", c->depth,
                           "readout", c->readout, "kernel", bench_kernel_name(c->kernel), "network",
                           ntk_plan_network_text(c->plan), "images", (json_int_t)c->images, "threads", c->threads,
-                          "seconds_per_pair", summary(s), "verification",
+                          "seconds_per_pair", bench_summary_json(s), "verification",
                           json_pack("{sIsfsf}", "entries", (json_int_t)c->verified, "max_relative_error", c->error,
                                     "tolerance", c->tolerance),
                           "pairs_per_second", "best", 1 / s.best, "median", 1 / s.median, "worst", 1 / s.worst,
@@ -130,22 +114,17 @@ static json_t *comparison(const bench_report *r, const bench_case *c) {
 }
 
 static json_t *head(const bench_report *r) {
-  char date[32];
-  time_t now = time(NULL);
-  struct tm utc;
-  gmtime_r(&now, &utc);
-  strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
   const bench_settings *s = r->settings;
-  return json_pack("{sssssssssbsbsisfsfsos{sfsf}}", "format", "ntk-bench 1", "date", date, "version", ntk_version(),
-                   "commit", s->commit, "quick", s->quick, "partial", s->only_count > 0, "rounds", s->rounds,
-                   "least_run_seconds", s->run_seconds, "seconds", r->seconds, "clock_hz",
-                   json_pack("{sfsfsf}", "lowest", r->clock.best, "median", r->clock.median, "highest", r->clock.worst),
-                   "load", "before", r->load, "stolen_share", r->stolen_share);
+  char date[BENCH_DATE];
+  return json_pack("{sssssssssbsbsisfsfsos{sfsf}}", "format", "ntk-bench 1", "date", bench_date(date), "version",
+                   ntk_version(), "commit", s->commit, "quick", s->quick, "partial", s->only_count > 0, "rounds",
+                   s->rounds, "least_run_seconds", s->run_seconds, "seconds", r->seconds, "clock_hz",
+                   bench_clock_json(r->clock), "load", "before", r->load, "stolen_share", r->stolen_share);
 }
 
 int bench_report_write(const bench_report *r) {
   json_t *out = head(r), *limits = json_object(), *results = json_array(), *comparisons = json_array();
-  json_object_set_new(out, "machine", machine(r));
+  json_object_set_new(out, "machine", bench_machine_json(r->machine));
   json_object_set_new(out, "compiler", json_string(r->machine->ntk.compiler));
   json_object_set_new(out, "build_type", json_string(NTK_BENCH_BUILD_TYPE));
   json_object_set_new(out, "isa", json_string(ntk_context_isa(r->world->one)));
@@ -162,12 +141,8 @@ int bench_report_write(const bench_report *r) {
   }
   json_object_set_new(out, "results", results);
   json_object_set_new(out, "comparisons", comparisons);
-  /* in place only when it is complete */
-  char path[4096];
-  bool whole = (int)json_array_size(results) == r->case_count &&
-               snprintf(path, sizeof path, "%s.part", r->settings->json) < (int)sizeof path;
-  if (whole) whole = json_dump_file(out, path, JSON_INDENT(1) | JSON_REAL_PRECISION(8)) == 0;
-  if (whole) whole = rename(path, r->settings->json) == 0;
+  bool whole = (int)json_array_size(results) == r->case_count;
+  int code = whole ? bench_write(out, r->settings->json) : bench_fail(BENCH_BROKEN, "no memory for the results");
   json_decref(out);
-  return whole ? BENCH_OK : bench_fail(BENCH_BROKEN, "the results cannot be written to %s", r->settings->json);
+  return code;
 }

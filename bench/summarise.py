@@ -3,8 +3,10 @@
 
 usage: bench/summarise.py [--results FOLDER] [--check] [--busy]
 
-Replaces what stands between the lines <!-- bench:begin --> and <!-- bench:end -->: a short table in README.md, the full
-ones in docs/performance.md. Quick and partial results are left out, and so are those of a busy machine unless --busy is given.
+Replaces what stands between the lines <!-- bench:begin --> and <!-- bench:end -->: a short table in README.md, the
+full ones in docs/performance.md; and between <!-- features:begin --> and <!-- features:end --> those of random
+features, if there is a result of bench/run --features (*-features.json). Quick and partial results are left out, and
+so are those of a busy machine unless --busy is given.
 --check changes nothing and exits with 1 if a file is not up to date.
 """
 import argparse
@@ -13,7 +15,8 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+MARKS = {part: (f"<!-- {part}:begin -->", f"<!-- {part}:end -->") for part in ("bench", "features")}
+FORMATS = ("ntk-bench 1", "ntk-feature-bench 1", "ntk-peers 1", "ntk-gpu-check 1")
 READOUTS = ["flatten", "lap(4)", "gap"]
 KERNELS = {"ntk": "NTK", "nngp": "NNGP"}
 
@@ -25,25 +28,26 @@ def fail(sentence):
 
 def busy(result):
     """Whether something else ran: one thread did not have a processor to itself."""
-    alone = [case["least_cpu_share"] for case in result["results"] if case["threads"] == 1]
+    if "results" in result:
+        alone = [case["least_cpu_share"] for case in result["results"] if case["threads"] == 1]
+    else:
+        alone = [result["least_cpu_share"]]
     return min(alone, default=1) < 0.95 or result["load"]["stolen_share"] > 0.01
 
 
-def newest(folder, even_busy):
-    """The newest usable result of each machine, newest machine first."""
+def newest(folder, form, usable):
+    """The newest result of a format, of each machine, of those that are usable; newest machine first."""
     machines = {}
     for path in sorted(pathlib.Path(folder).glob("*.json")):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             fail(f"{path} is not JSON: {error}")
-        if result.get("format") in ("ntk-peers 1", "ntk-gpu-check 1"):
-            continue  # of bench/peer_neural_tangents.py and tools/gpu-check
-        if result.get("format") != "ntk-bench 1":
+        if result.get("format") not in FORMATS:
             fail(f"{path} is no result of bench/run")
-        if result["quick"] or result.get("partial"):
+        if result["format"] != form or result["quick"] or result.get("partial"):
             continue  # partial: some cases only (--only)
-        if busy(result) and not even_busy:
+        if not usable(path, result):
             print(f"summarise.py: left out {path}: the machine was busy", file=sys.stderr)
             continue
         name = result["machine"]["name"]
@@ -192,17 +196,143 @@ def full(results):
     return lines[:-1] or ["No results yet."]
 
 
-def replace(path, lines, check):
-    """Puts lines between the markers; whether the file was up to date."""
+def replace(path, part, lines, check):
+    """Puts lines between a part's markers; whether the file was up to date."""
+    begin, end = MARKS[part]
     old = path.read_text(encoding="utf-8")
-    if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
-        fail(f"{path} has no pair of lines {BEGIN} and {END}")
-    before, rest = old.split(BEGIN)
-    after = rest.split(END)[1]
-    new = before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + after
+    if old.count(begin) != 1 or old.count(end) != 1 or old.index(begin) > old.index(end):
+        fail(f"{path} has no pair of lines {begin} and {end}")
+    before, rest = old.split(begin)
+    after = rest.split(end)[1]
+    new = before + begin + "\n" + "\n".join(lines) + "\n" + end + after
     if new != old and not check:
         path.write_text(new, encoding="utf-8")
     return new == old
+
+
+# ---- random features
+
+
+def seconds(value):
+    if value >= 600:
+        return f"{value / 60:.0f} min"
+    return f"{value:.1f} s" if value >= 1 else f"{1000 * value:.3g} ms" if value >= 1e-3 else f"{1e6 * value:.3g} us"
+
+
+def growth(result):
+    names = {"inputs": "number of inputs", "pixels": "number of pixels"}
+    rows = []
+    for series in result["growth"]:
+        points = series["points"]
+        size = points[0][series["grows"]], points[-1][series["grows"]]
+        what = f"features, M = {series['dim']}" if series["engine"] == "features" else "exact kernel"
+        rows.append([what, f"`{series['network']}`", f"{names[series['grows']]}, {size[0]:,} to {size[1]:,}",
+                     seconds(points[0]["seconds"]["best"]), seconds(points[-1]["seconds"]["best"]),
+                     f"{series['ratio_per_doubling']:.2f}", f"{series['last_ratio']:.2f}",
+                     str(series["expected_per_doubling"])])
+    return table(["one thread", "network", "grows", "first", "last", "a doubling costs", "the last one", "expected"],
+                 rows)
+
+
+def error_cell(entry):
+    return (f"{100 * entry['error']['mean']:.3g} % ({100 * entry['centred_error']['mean']:.3g} %), "
+            f"{seconds(entry['seconds_per_input']['best'])}")
+
+
+def errors(result):
+    lines = []
+    for network in dict.fromkeys(entry["network"] for entry in result["error"]):
+        chosen = [entry for entry in result["error"] if entry["network"] == network]
+        dims = sorted({entry["dim"] for entry in chosen})
+        rows = []
+        for method in dict.fromkeys(entry["method"] for entry in chosen):
+            cells = {entry["dim"]: entry for entry in chosen if entry["method"] == method}
+            rows.append([method] + [error_cell(cells[dim]) if dim in cells else "" for dim in dims])
+        lines += [f"`{network}`, {chosen[0]['inputs']} inputs, mean of {chosen[0]['seeds']} seeds: relative error of "
+                  f"Z Z^T (centred), time of an input on one thread; the exact kernel takes "
+                  f"{seconds(chosen[0]['exact_seconds_per_pair'])} a pair.", ""]
+        lines += table(["method"] + [f"M = {dim}" for dim in dims], rows)
+    return lines
+
+
+def stages(result):
+    rows = []
+    for entry in result["stages"]:
+        share = entry["shares"]
+        products = entry["product_gflops_per_core"] > 0
+        rows.append([f"`{entry['network']}`", entry["method"], str(entry["dim"]), str(entry["threads"]),
+                     number(entry["records_per_second"]),
+                     ", ".join(f"{name} {percent(share[name])}" for name in ("products", "units", "sketches", "sums")),
+                     f"{entry['product_gflops_per_core']:.0f} Gflop/s, "
+                     f"{percent(entry['product_fraction_of_fma_peak'])}, "
+                     f"{percent(entry['product_fraction_of_bare_sgemm'])}" if products else "",
+                     f"{entry['transform_gflops_per_core']:.3g} Gflop/s, "
+                     f"{percent(entry['transform_fraction_of_additions'])}",
+                     percent(entry["products_and_transforms_share"]), percent(entry["floor_share"])])
+    return table(["1x28x28 images", "method", "M", "threads", "records/s", "time",
+                  "products a core: of the peak, of sgemm", "transforms a core: of the peak", "products and transforms",
+                  "floor"], rows)
+
+
+ORDER = {"exact": 0, "rf": 1, "sketch": 2}
+
+
+def accuracy(result):
+    lines = []
+    for name in dict.fromkeys(entry["case"] for entry in result.get("accuracy", [])):
+        chosen = [entry for entry in result["accuracy"] if entry["case"] == name]
+        first = chosen[0]
+        others = sorted({entry["commit"] for entry in chosen} - {result["commit"]})
+        lines += [f"`{first['network']}`, {first['train'].split(':')[0]}, {first['train_count']:,} training and "
+                  f"{first['test_count']:,} test records, all cores"
+                  + (f" (some at commit {', '.join(others)})" if others else "") + ":", ""]
+        rows = [[entry["method"], str(entry["dim"] or ""), f"{100 * entry['accuracy']:.2f} %",
+                 f"{entry['mean_squared_error']:.4f}", seconds(entry["compute_seconds"]),
+                 seconds(entry["regression_seconds"]), seconds(entry["seconds"])]
+                for entry in sorted(chosen, key=lambda e: (ORDER[e["method"]], e["dim"], e["seed"]))]
+        lines += table(["method", "M", "accuracy", "MSE", "features or kernel", "regression", "in all"], rows)
+    return lines
+
+
+def best_of(entries):
+    """The exact kernel, and every method at its largest M."""
+    most = {}
+    for entry in entries:
+        if entry["method"] not in most or most[entry["method"]]["dim"] < entry["dim"]:
+            most[entry["method"]] = entry
+    return sorted(most.values(), key=lambda entry: ORDER[entry["method"]])
+
+
+def features_short(results):
+    lines = []
+    for result in results:
+        entries = result.get("accuracy", [])
+        rows = [[f"`{entry['network']}`",
+                 f"{entry['train'].split(':')[0]}, {entry['train_count']:,} / {entry['test_count']:,}",
+                 entry["method"] + (f", M = {entry['dim']}" if entry["dim"] else ""),
+                 f"{100 * entry['accuracy']:.2f} %", seconds(entry["seconds"])]
+                for name in dict.fromkeys(entry["case"] for entry in entries)
+                for entry in best_of([entry for entry in entries if entry["case"] == name])]
+        if rows:
+            lines += ["Random features against exact kernels, from data to accuracy (`ntk eval --method`), "
+                      f"{result['machine']['cores']} cores, commit {result['commit']}, {result['date'][:10]}:", ""]
+            lines += table(["network", "data, training / test", "method", "accuracy", "time"], rows)
+    return lines + ["All figures of features: [docs/performance.md](docs/performance.md#features)."]
+
+
+def features_title(result):
+    machine = result["machine"]
+    return (f"**{machine['cpu']} ({machine['core']}), {machine['cores']} cores, {result['isa']}, "
+            f"{result['blas'].split(' NO_')[0]}** — libntk {result['version']}, commit {result['commit']}, "
+            f"{result['compiler']}, {result['date'][:10]}; multiply-add peak "
+            f"{result['rates']['fma_gflops_one_core']:.0f} Gflop/s a core")
+
+
+def features_full(results):
+    lines = []
+    for result in results:
+        lines += [features_title(result), ""] + growth(result) + errors(result) + stages(result) + accuracy(result)
+    return lines[:-1]
 
 
 def main():
@@ -211,11 +341,17 @@ def main():
     parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if a file is not up to date")
     parser.add_argument("--busy", action="store_true", help="also take results of a busy machine")
     options = parser.parse_args()
-    results = newest(options.results, options.busy)
+    usable = lambda path, result: options.busy or not busy(result)
+    results = newest(options.results, "ntk-bench 1", usable)
+    features = newest(options.results, "ntk-feature-bench 1", usable)
     if not results:
         fail(f"there are no usable results in {options.results}: run bench/run on a quiet machine")
-    same = [replace(ROOT / "README.md", short(results), options.check),
-            replace(ROOT / "docs" / "performance.md", full(results), options.check)]
+    readme, page = ROOT / "README.md", ROOT / "docs" / "performance.md"
+    same = [replace(readme, "bench", short(results), options.check),
+            replace(page, "bench", full(results), options.check)]
+    if features:
+        same += [replace(readme, "features", features_short(features), options.check),
+                 replace(page, "features", features_full(features), options.check)]
     sys.exit(1 if options.check and not all(same) else 0)
 
 

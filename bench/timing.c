@@ -130,16 +130,3 @@ int bench_case_run(const bench_world *world, bench_case *c) {
   c->seconds[c->runs++] = wall / pairs;
   return BENCH_OK;
 }
-
-static int ascending(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return x < y ? -1 : x > y;
-}
-
-bench_summary bench_summarise(const double *values, int count) {
-  double sorted[BENCH_MOST_RUNS];
-  if (count < 1) return (bench_summary){0, 0, 0};
-  memcpy(sorted, values, (size_t)count * sizeof *sorted);
-  qsort(sorted, (size_t)count, sizeof *sorted, ascending);
-  return (bench_summary){sorted[0], (sorted[(count - 1) / 2] + sorted[count / 2]) / 2, sorted[count - 1]};
-}
