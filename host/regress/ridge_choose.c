@@ -158,19 +158,43 @@ size_t ntk_ridge_candidates(const ntk_ridge_options *options) {
   return options->ridges ? options->ridge_count : DEFAULT_CANDIDATES;
 }
 
-static ntk_status search(ntk_ridge_fit *fit, double *predictions) {
+/* Judges one candidate; *improved: it is the best so far. */
+static ntk_status try_ridge(ntk_ridge_fit *fit, double ridge, double *predictions, quality *best, bool *improved) {
   const int64_t order = fit->dual ? fit->problem->train.count - fit->held_count : fit->order;
-  quality best = {.right = -1};
-  for (size_t k = 0; k < ntk_ridge_candidates(fit->options); k++) {
-    const double ridge =
-        fit->options->ridges ? fit->options->ridges[k] : ntk_ridge_mean_square(fit) * pow(10, (double)k - 9);
-    bool factored, definite;
-    NTK_TRY(ntk_ridge_factorise(fit, order, ridge, &factored, &definite));
-    if (!definite) continue;
-    NTK_TRY(ntk_ridge_solve(fit, order));
-    const quality q = judge(fit, ridge, predictions);
-    if (best.right < 0 || better(&q, &best)) best = q;
+  bool factored, definite;
+  *improved = false;
+  NTK_TRY(ntk_ridge_factorise(fit, order, ridge, &factored, &definite));
+  if (!definite) return NTK_OK;
+  NTK_TRY(ntk_ridge_solve(fit, order));
+  const quality q = judge(fit, ridge, predictions);
+  *improved = best->right < 0 || better(&q, best);
+  if (*improved) *best = q;
+  return NTK_OK;
+}
+
+/* Downwards from the largest, a factor 10 apart, until three in a row are no better; then around the best, 10^(1/2) and
+ * 10^(1/4) apart. */
+static ntk_status search_default(ntk_ridge_fit *fit, double *predictions, quality *best) {
+  const double unit = ntk_ridge_mean_square(fit);
+  bool improved;
+  for (int k = DEFAULT_CANDIDATES - 1, failures = 0; k >= 0 && failures < 3; k--) {
+    NTK_TRY(try_ridge(fit, unit * pow(10, k - 9), predictions, best, &improved));
+    failures = improved ? 0 : failures + 1;
   }
+  for (double step = 0.5; step > 0.2 && best->right >= 0; step /= 2) {
+    const double centre = best->ridge;
+    NTK_TRY(try_ridge(fit, centre * pow(10, -step), predictions, best, &improved));
+    NTK_TRY(try_ridge(fit, centre * pow(10, step), predictions, best, &improved));
+  }
+  return NTK_OK;
+}
+
+static ntk_status search(ntk_ridge_fit *fit, double *predictions) {
+  quality best = {.right = -1};
+  bool improved;
+  if (!fit->options->ridges) NTK_TRY(search_default(fit, predictions, &best));
+  for (size_t k = 0; fit->options->ridges && k < fit->options->ridge_count; k++)
+    NTK_TRY(try_ridge(fit, fit->options->ridges[k], predictions, &best, &improved));
   if (best.right < 0) return ntk_ridge_not_definite(fit, "no candidate ridge makes the matrix positive definite");
   fit->ridge = best.ridge;
   fit->held_out_accuracy = (double)best.right / (double)fit->held_count;

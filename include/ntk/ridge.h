@@ -58,8 +58,9 @@ typedef struct ntk_ridge_options {
   double ridge;      /**< lambda >= 0, what ntk_regress calls lambda for the kernel Z Z^T; ignored when choose_ridge. */
   bool choose_ridge; /**< Choose lambda by the accuracy on training rows held out for that, ties by their squared
                           error, then the larger; then fit all rows. Never looks at test data. Needs n >= 10. */
-  const double *ridges; /**< Candidates; NULL: 1e-9 .. 1e1 times the mean |z_i|^2 over the training rows (the mean
-                             diagonal of Z Z^T), a factor 10 apart. */
+  const double *ridges; /**< Candidates; NULL: between 1e-9 and 1e1 times the mean |z_i|^2 over the training rows (the mean
+                             diagonal of Z Z^T): powers of ten downwards until three in a row are no
+                             better, then 10^(1/2) and 10^(1/4) around the best. */
   size_t ridge_count;
   double held_out;        /**< Fraction of the training rows, the same of each class, in (0, 1); 0: a tenth. */
   uint64_t held_out_seed; /**< Which rows are held out: the same ones for ever. */
