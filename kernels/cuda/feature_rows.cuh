@@ -10,10 +10,10 @@ typedef struct row_grid {
 static row_grid grid_of(int rows, int columns) {
   unsigned x = 32;
   while (x < ROW_THREADS && x < (unsigned)columns) x *= 2;
-  const unsigned y = ROW_THREADS / x, blocks = ((unsigned)columns + x - 1) / x;
+  const unsigned y = ROW_THREADS / x, blocks = ((unsigned)columns + x - 1) / x, most = MOST_COLUMN_BLOCKS;
   row_grid g;
   g.threads = dim3(x, y);
-  g.grid = dim3(((unsigned)rows + y - 1) / y, blocks < MOST_COLUMN_BLOCKS ? blocks : MOST_COLUMN_BLOCKS);
+  g.grid = dim3(((unsigned)rows + y - 1) / y, blocks < most ? blocks : most);
   return g;
 }
 
