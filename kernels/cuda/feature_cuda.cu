@@ -80,13 +80,13 @@ int ntk_cuda_feature_result(ntk_cuda_rows in, int rows, int columns, float scale
 
 enum { LEAST_BITS = 8, MOST_BITS = 15 }; /* of what shared memory holds: a warp's registers, 128 KiB */
 
-template <int BITS>
-static int launch_hadamard(const ntk_cuda_hadamard *p, ntk_cuda_rows in, ntk_cuda_rows out, int rows, int bits,
-                           int pieces, size_t shared_most, cudaStream_t stream) {
-  const int error = allow_shared((const void *)feature_hadamard<BITS>, shared_most);
+template <int BITS, int WARP_BITS>
+static int launch_hadamard(const ntk_cuda_hadamard *p, ntk_cuda_rows in, ntk_cuda_rows out, int rows, int pieces,
+                           size_t shared_most, cudaStream_t stream) {
+  const int error = allow_shared((const void *)feature_hadamard<BITS, WARP_BITS>, shared_most);
   if (error) return error;
-  NTK_LAUNCH(feature_hadamard<BITS>, (unsigned)rows, 32u << (bits - 5 - BITS), sizeof(float) << bits, stream, *p, in,
-             out, bits, pieces);
+  NTK_LAUNCH((feature_hadamard<BITS, WARP_BITS>), (unsigned)rows, 32 << WARP_BITS,
+             sizeof(float) << (BITS + WARP_BITS + 5), stream, *p, in, out, pieces);
   return cudaGetLastError();
 }
 
@@ -97,9 +97,18 @@ int ntk_cuda_feature_hadamard(const ntk_cuda_hadamard *transform, ntk_cuda_rows 
   while (1 << all < transform->transform.size) all++;
   while (bits < all && bits < MOST_BITS && (sizeof(float) << (bits + 1)) + SHARED_STATIC <= shared_most) bits++;
   const int pieces = 1 << (all - bits);
-  if (bits <= 11) return launch_hadamard<3>(transform, in, out, rows, bits, pieces, shared_most, stream);
-  if (bits <= 13) return launch_hadamard<4>(transform, in, out, rows, bits, pieces, shared_most, stream);
-  return launch_hadamard<5>(transform, in, out, rows, bits, pieces, shared_most, stream);
+#define LAUNCH(own, warps) launch_hadamard<own, warps>(transform, in, out, rows, pieces, shared_most, stream)
+  switch (bits) {
+    case 8: return LAUNCH(3, 0);
+    case 9: return LAUNCH(3, 1);
+    case 10: return LAUNCH(3, 2);
+    case 11: return LAUNCH(3, 3);
+    case 12: return LAUNCH(4, 3);
+    case 13: return LAUNCH(4, 4);
+    case 14: return LAUNCH(5, 4);
+    default: return LAUNCH(5, 5);
+  }
+#undef LAUNCH
 }
 
 int ntk_cuda_feature_pack(const ntk_cuda_fourier *sketch, ntk_cuda_rows x, ntk_cuda_rows y, int rows, float *z,

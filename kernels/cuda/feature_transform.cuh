@@ -35,42 +35,47 @@ INLINE float signed_number(const ntk_cuda_hadamard &p, const float *row, int i) 
   return i < p.transform.dim ? (float)p.transform.sign[i] * stepped(p.step, row[i]) : 0;
 }
 
-/* A block a row, 2^BITS numbers a thread, 2^bits in shared memory. An index has three parts: the highest BITS bits are
- * levels in a thread's registers, the lowest 5 between the lanes, those in between between the warps: through shared
- * memory they become a thread's own. A longer transform is one of its pieces' sums: H(a, b) = (H(a + b), H(a - b)). */
-template <int BITS>
-__global__ void __launch_bounds__(32 << BITS)
-    feature_hadamard(NTK_PARAMETER ntk_cuda_hadamard p, ntk_cuda_rows in, ntk_cuda_rows out, int bits, int pieces) {
+/* A block a row, 2^WARP_BITS warps, 2^BITS numbers a thread, all in shared memory. An index has three parts: the highest
+ * BITS bits are levels in a thread's registers, the lowest 5 between the lanes, those in between between the warps:
+ * through shared memory they become a thread's own. A longer transform goes in pieces, each that of a sum of the row's
+ * pieces: H(a, b) = (H(a + b), H(a - b)). */
+template <int BITS, int WARP_BITS>
+__global__ void __launch_bounds__(32 << WARP_BITS)
+    feature_hadamard(NTK_PARAMETER ntk_cuda_hadamard p, ntk_cuda_rows in, ntk_cuda_rows out, int pieces) {
   NTK_DYNAMIC_SHARED(float, shared);
-  const int t = (int)threadIdx.x, threads = (int)blockDim.x, warp_bits = bits - 5 - BITS;
+  constexpr int THREADS = 32 << WARP_BITS, ALL_BITS = BITS + WARP_BITS + 5, SIZE = 1 << ALL_BITS;
+  const int t = (int)threadIdx.x;
   const float *const from = in.at + blockIdx.x * in.stride;
   float *const to = out.at + blockIdx.x * out.stride;
   const float scale = p.norms ? p.scale * p.norms[2 * blockIdx.x + 1] : p.scale;
   for (int piece = 0; piece < pieces; piece++) {
     float v[1 << BITS];
-    UNROLL for (int j = 0; j < 1 << BITS; j++) v[j] = signed_number(p, from, t + j * threads);
-    for (int other = 1; other < pieces; other++) {
-      const float sign = __popc((unsigned)(piece & other)) & 1 ? -1.0f : 1.0f;
-      UNROLL for (int j = 0; j < 1 << BITS; j++)
-        v[j] += sign * signed_number(p, from, (other << bits) + t + j * threads);
+    /* through shared memory, where a thread meets only its own numbers: fewer loads wait in registers */
+    _Pragma("unroll 4") for (int i = t; i < SIZE; i += THREADS) {
+      float sum = signed_number(p, from, i);
+      for (int other = 1; other < pieces; other++) {
+        const float number = signed_number(p, from, (other << ALL_BITS) + i);
+        sum += __popc((unsigned)(piece & other)) & 1 ? -number : number;
+      }
+      shared[i] = sum;
     }
+    UNROLL for (int j = 0; j < 1 << BITS; j++) v[j] = shared[t + j * THREADS];
     register_levels<BITS>(v, BITS);
     lane_levels<BITS>(v);
-    UNROLL for (int j = 0; j < 1 << BITS; j++) shared[t + j * threads] = v[j];
+    UNROLL for (int j = 0; j < 1 << BITS; j++) shared[t + j * THREADS] = v[j];
     __syncthreads();
-    if (warp_bits > 0) {
-      const int low = (1 << warp_bits) - 1, warp = t / 32, lane = t % 32;
-      UNROLL for (int j = 0; j < 1 << BITS; j++)
-        v[j] = shared[(((j & ~low) | warp) << warp_bits | (j & low)) << 5 | lane];
-      register_levels<BITS>(v, warp_bits);
-      UNROLL for (int j = 0; j < 1 << BITS; j++)
-        shared[(((j & ~low) | warp) << warp_bits | (j & low)) << 5 | lane] = v[j];
+    if (WARP_BITS > 0) { /* the lowest WARP_BITS of the highest bits change places with the warp's */
+      constexpr int LOW = (1 << WARP_BITS) - 1;
+      float *const own = shared + ((t / 32) << (WARP_BITS + 5)) + t % 32;
+      UNROLL for (int j = 0; j < 1 << BITS; j++) v[j] = own[(j & ~LOW) << (WARP_BITS + 5) | (j & LOW) << 5];
+      register_levels<BITS>(v, WARP_BITS);
+      UNROLL for (int j = 0; j < 1 << BITS; j++) own[(j & ~LOW) << (WARP_BITS + 5) | (j & LOW) << 5] = v[j];
       __syncthreads();
     }
-    for (int k = t; k < p.count; k += threads) {
+    for (int k = t; k < p.count; k += THREADS) {
       const int at = p.samples[k];
-      if (at >> bits != piece && pieces > 1) continue;
-      const float value = shared[at & ((1 << bits) - 1)];
+      if (pieces > 1 && at >> ALL_BITS != piece) continue;
+      const float value = shared[at & (SIZE - 1)];
       to[k] = p.multiplies ? to[k] * value : scale * value;
     }
     __syncthreads();
