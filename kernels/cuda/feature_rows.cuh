@@ -8,7 +8,7 @@ typedef struct row_grid {
 } row_grid;
 
 static row_grid grid_of(int rows, int columns) {
-  unsigned x = 32;
+  unsigned x = 4;
   while (x < ROW_THREADS && x < (unsigned)columns) x *= 2;
   const unsigned y = ROW_THREADS / x, blocks = ((unsigned)columns + x - 1) / x, most = MOST_COLUMN_BLOCKS;
   row_grid g;
