@@ -15,7 +15,7 @@ static const size_t unit_floats = (size_t)8 << 20;
 enum {
   MOST_BATCH = 8192,
   MOST_ROWS = 8192,
-  LEAST_ROWS = 64,
+  LEAST_ROWS = 128,
   TREES = 8 /* buffers: polynomial.c's subtrees, two more */
 };
 
