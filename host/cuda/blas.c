@@ -101,11 +101,12 @@ ntk_status ntk_cuda_blas_pixels(ntk_cuda_blas *blas, int f64, const void *const 
   return error == CUBLAS_STATUS_SUCCESS ? NTK_OK : failed(error, "the products of pixels");
 }
 
-ntk_status ntk_cuda_blas_product(ntk_cuda_blas *blas, const float *a, int stride, const float *b, int rows, int inner,
-                                 int columns, float factor, float *out) {
+ntk_status ntk_cuda_blas_product(ntk_cuda_blas *blas, ntk_cuda_rows a, const float *b, int rows, int inner, int columns,
+                                 float factor, ntk_cuda_rows out) {
   const float zero = 0;
-  CUBLAS_TRY(cublas.sgemm(blas->handle, CUBLAS_OP_N, CUBLAS_OP_N, columns, rows, inner, &factor, b, columns, a, stride,
-                          &zero, out, columns),
+  const int stride = (int)out.stride;
+  CUBLAS_TRY(cublas.sgemm(blas->handle, CUBLAS_OP_N, CUBLAS_OP_N, columns, rows, inner, &factor, b, stride, a.at,
+                          (int)a.stride, &zero, out.at, stride),
              "a product of features");
   return NTK_OK;
 }

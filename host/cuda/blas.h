@@ -6,6 +6,8 @@
 #include <cuda_runtime_api.h>
 #include <ntk/status.h>
 
+#include "kernels/cuda/feature_cuda.h"
+
 typedef struct ntk_cuda_blas ntk_cuda_blas;
 
 /* For the current device; calls are queued on the stream. */
@@ -21,9 +23,9 @@ ntk_status ntk_cuda_blas_rows(ntk_cuda_blas *blas, const double *x, const double
 ntk_status ntk_cuda_blas_pixels(ntk_cuda_blas *blas, int f64, const void *const *x, const void *const *z,
                                 void *const *out, int count, int area, int channels);
 
-/* out = factor a b: a has `rows` rows of `inner` numbers, `stride` apart, b inner x columns, out rows x columns;
- * row-major float32 in full precision (no TF32). */
-ntk_status ntk_cuda_blas_product(ntk_cuda_blas *blas, const float *a, int stride, const float *b, int rows, int inner,
-                                 int columns, float factor, float *out);
+/* out = factor a b, a rows x inner, b inner x columns with the rows of `out`'s length; row-major float32 in full
+ * precision (no TF32). */
+ntk_status ntk_cuda_blas_product(ntk_cuda_blas *blas, ntk_cuda_rows a, const float *b, int rows, int inner, int columns,
+                                 float factor, ntk_cuda_rows out);
 
 #endif

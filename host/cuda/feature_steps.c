@@ -89,7 +89,7 @@ static ntk_status grow(tree *t, ntk_cuda_rows in, int l, bool wanted) {
 
 static ntk_status expand(const ntk_cuda_feature_batch *b, const ntk_polynomial *p, const ntk_cuda_polynomial *on_device,
                          ntk_cuda_row_scale scale, ntk_cuda_rows in, ntk_cuda_rows out, int rows) {
-  const size_t stride = ((size_t)p->width + 15) / 16 * 16;
+  const size_t stride = ((size_t)p->width + 31) / 32 * 32;
   const ntk_cuda_rows behind = {out.at + 1, out.stride};
   tree t = {.batch = b, .polynomial = on_device, .rows = rows};
   for (int j = 0; j < LEVELS; j++) t.full[j] = (ntk_cuda_rows){b->trees + (size_t)j * b->tables->branch, stride};
@@ -133,7 +133,8 @@ static ntk_status run_rows(ntk_cuda_feature_batch *b, int k, int first, int rows
   const ntk_unit_layer *u = op->unit;
   const int columns = u->order1 + u->order0;
   const ntk_cuda_rows in = rows_of(b, op->in, first), out = rows_of(b, op->out, first);
-  const ntk_cuda_rows units = {b->units, (size_t)columns}, slopes = {b->units + u->order1, (size_t)columns};
+  const ntk_cuda_rows units = {b->units, (size_t)on_device->stride};
+  const ntk_cuda_rows slopes = {b->units + u->order1, (size_t)on_device->stride};
   ntk_cuda_step step = {0};
   if (u->polynomial[0] || u->normalise) QUEUE(ntk_cuda_feature_norms(in, rows, u->inputs, b->norms, b->stream));
   if (u->polynomial[0]) {
@@ -143,8 +144,8 @@ static ntk_status run_rows(ntk_cuda_feature_batch *b, int k, int first, int rows
     if (op->psi_out.dim) NTK_TRY(expand(b, u->polynomial[1], &on_device->polynomial[1], factors, in, slopes, rows));
   } else {
     if (columns > 0)
-      NTK_TRY(ntk_cuda_blas_product(b->blas, in.at, (int)in.stride, on_device->weights, on_device->rows, u->inputs,
-                                    columns, op->in.scale, b->units));
+      NTK_TRY(ntk_cuda_blas_product(b->blas, in, on_device->weights, on_device->rows, u->inputs, columns, op->in.scale,
+                                    units));
     NTK_TRY(ntk_cuda_feature_mark(b, NTK_CUDA_PHASE_PRODUCTS));
     NTK_TRY(activate(b, op, out, units, slopes, rows, &step));
   }

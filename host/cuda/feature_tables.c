@@ -33,7 +33,7 @@ size_t ntk_cuda_feature_image_bytes(const ntk_features *f) {
 
 /* ---- sizes ---- */
 
-static size_t padded(size_t n) { return (n + 15) / 16 * 16; }
+static size_t padded(size_t n) { return (n + 31) / 32 * 32; }
 
 static size_t largest(size_t a, size_t b) { return a > b ? a : b; }
 
@@ -62,7 +62,8 @@ static void choose_rows(const ntk_features *f, ntk_cuda_feature_tables *t) {
     const ntk_unit_layer *u = f->ops[k].unit;
     if (!u) continue;
     const ntk_slot *slot = &f->slots[f->ops[k].in.slot];
-    const size_t columns = (size_t)(u->order1 + u->order0), wave = wave_floats(&f->ops[k]), branch = branch_floats(u);
+    const size_t columns = padded((size_t)(u->order1 + u->order0)), branch = branch_floats(u);
+    const size_t wave = wave_floats(&f->ops[k]);
     const size_t all = (size_t)slot->pixels * (size_t)t->batch;
     size_t rows = unit_floats / largest(largest(columns, 1), largest(wave / 4, 2 * branch));
     if (rows > MOST_ROWS) rows = MOST_ROWS;
@@ -178,17 +179,19 @@ static ntk_status copy_polynomial(ntk_cuda_feature_tables *t, const ntk_polynomi
 
 /* Drawn where they are used; Gibbs sweeps, which are sequential, by the CPU. */
 static ntk_status make_weights(ntk_cuda_feature_tables *t, const ntk_features *f, const ntk_unit_layer *u,
-                               float **out) {
-  const size_t columns = (size_t)(u->order1 + u->order0), count = (size_t)u->inputs * columns;
+                               ntk_cuda_feature_op *out) {
+  const size_t columns = (size_t)(u->order1 + u->order0) * sizeof(float), stride = (size_t)out->stride * sizeof(float);
+  if (columns == 0) return NTK_OK;
+  NTK_TRY(take(t, (size_t)u->inputs * stride, (void **)&out->weights));
   if (f->options.sampling == NTK_SAMPLING_GIBBS) {
-    COPY(t, u->weights, count, out);
+    NTK_CUDA_TRY(cudaMemcpy2DAsync(out->weights, stride, u->weights, columns, columns, (size_t)u->inputs,
+                                   cudaMemcpyHostToDevice, NULL),
+                 "copying random numbers");
     return NTK_OK;
   }
-  if (count == 0) return NTK_OK;
-  NTK_TRY(take(t, count * sizeof **out, (void **)out));
   for (int kind = 0; kind < 2; kind++) {
     const ntk_directions *d = &u->directions[kind];
-    const ntk_cuda_rows weights = {*out + d->first, columns};
+    const ntk_cuda_rows weights = {out->weights + d->first, (size_t)out->stride};
     NTK_CUDA_TRY(ntk_cuda_feature_normals(f->options.seed, d->stream, u->inputs, d->count, weights, NULL),
                  "drawing random numbers");
     if (d->sampling == NTK_SAMPLING_LEVERAGE)
@@ -200,10 +203,11 @@ static ntk_status make_weights(ntk_cuda_feature_tables *t, const ntk_features *f
 static ntk_status make_unit(ntk_cuda_feature_tables *t, const ntk_features *f, const ntk_feature_op *op,
                             ntk_cuda_feature_op *out) {
   const ntk_unit_layer *u = op->unit;
+  out->stride = (int)padded((size_t)(u->order1 + u->order0));
   if (op->psi_out.dim) NTK_TRY(copy_sketch(t, &u->product, &out->sketch));
   for (int kind = 0; kind < 2; kind++)
     if (u->polynomial[kind]) NTK_TRY(copy_polynomial(t, u->polynomial[kind], &out->polynomial[kind]));
-  return u->polynomial[0] ? NTK_OK : make_weights(t, f, u, &out->weights);
+  return u->polynomial[0] ? NTK_OK : make_weights(t, f, u, out);
 }
 
 ntk_status ntk_cuda_feature_tables_create(ntk_context *context, const ntk_features *f, int device,

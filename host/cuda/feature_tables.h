@@ -23,7 +23,8 @@ typedef struct ntk_cuda_polynomial {
 typedef struct ntk_cuda_feature_op {
   ntk_feature_gather gather;
   bool side_by_side;
-  float *weights;
+  float *weights; /* [inputs][stride] */
+  int stride;     /* of rows of weights and of units: whole cache lines, whatever their columns */
   ntk_cuda_sketch sketch;
   ntk_cuda_polynomial polynomial[2];
   int rows; /* of a matrix product, of an FFT: always, so that a row's bits do not depend on its neighbours */

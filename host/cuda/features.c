@@ -165,6 +165,7 @@ static void leave(homes *all, member *m, bool keep) {
 static void report(team *t, const member *m, ntk_status status) {
   const ntk_cuda_device *device = &m->home->tables.device;
   t->status = status;
+  if (status == NTK_ERROR_MEMORY) no_memory(t->features, m->home);
   if (status == NTK_ERROR_DEVICE)
     snprintf(t->message, sizeof t->message, "%s (device %d, %s)", ntk_last_error(), device->id, device->name);
   else
