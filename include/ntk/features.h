@@ -3,8 +3,8 @@
  *  number of inputs and of pixels (docs/features.md; arXiv:2104.01351, arXiv:2106.07880).
  *
  *  Features are functions of the network, the options and the seed alone: computed in any batches, by any number of
- *  threads, now or when a file is resumed, those of an input have the same bits on the same machine; on CUDA devices (any number of one kind) other ones, which
- *  differ by rounding.
+ *  threads, now or when a file is resumed, those of an input have the same bits on the same machine. CUDA devices of one
+ *  kind, however many, give theirs, which differ from the CPU's by rounding.
  */
 #ifndef NTK_FEATURES_H
 #define NTK_FEATURES_H

@@ -1,4 +1,4 @@
-/* Kernels of sketches: Hadamard transforms in shared memory, and what stands around FFTs. Included by feature_cuda.cu. */
+/* Kernels of sketches: Hadamard transforms in shared memory, what stands around FFTs. Included by feature_cuda.cu. */
 
 INLINE float stepped(ntk_cuda_step step, float v) {
   return step.applies ? ntk_unit_step(step.below, step.above, v) : v;
@@ -35,9 +35,9 @@ INLINE float signed_number(const ntk_cuda_hadamard &p, const float *row, int i) 
   return i < p.transform.dim ? (float)p.transform.sign[i] * stepped(p.step, row[i]) : 0;
 }
 
-/* A block a row, 2^WARP_BITS warps, 2^BITS numbers a thread, all in shared memory. An index has three parts: the highest
- * BITS bits are levels in a thread's registers, the lowest 5 between the lanes, those in between between the warps:
- * through shared memory they become a thread's own. A longer transform goes in pieces, each that of a sum of the row's
+/* A block a row, 2^WARP_BITS warps, 2^BITS numbers a thread, all in shared memory. An index has three parts: the
+ * highest BITS bits are levels in a thread's registers, the lowest 5 between the lanes, those in between between the
+ * warps: through shared memory they become a thread's own. A longer transform goes in pieces, each that of a sum of the row's
  * pieces: H(a, b) = (H(a + b), H(a - b)). */
 template <int BITS, int WARP_BITS>
 __global__ void __launch_bounds__(32 << WARP_BITS)
