@@ -206,6 +206,22 @@ static void run_crew(member *crew, int size) {
   for (int k = 0; k < started; k++) pthread_join(threads[k], NULL);
 }
 
+ntk_status ntk_cuda_features_prepare(ntk_context *context, const ntk_features *features, int64_t count, int64_t *rows) {
+  enum { BATCHES = 2 /* of a stream */ };
+  team t = {.context = context, .features = features, .count = count};
+  member crew[MOST_CREW];
+  int size = 0, before = 0;
+  homes *all = homes_of((ntk_features *)features);
+  *rows = 0;
+  if (!all) return ntk_fail(NTK_ERROR_MEMORY, "no memory for features");
+  NTK_CUDA_TRY(cudaGetDevice(&before), "asking for the device");
+  const ntk_status status = gather_crew(&t, all, crew, &size);
+  for (int k = 0; k < size; k++) *rows += BATCHES * (int64_t)crew[k].batch.capacity;
+  for (int k = 0; k < size; k++) leave(all, &crew[k], true);
+  cudaSetDevice(before); /* this is the caller's thread */
+  return status;
+}
+
 ntk_status ntk_cuda_features_run(ntk_context *context, const ntk_features *features, ntk_feature_source source,
                                  int64_t first, int64_t count, float *out, ntk_features_times *times) {
   team t = {.context = context, .features = features, .source = source, .first = first, .count = count, .out = out};

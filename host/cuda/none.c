@@ -38,3 +38,8 @@ ntk_status ntk_cuda_features_run(ntk_context *context, const ntk_features *featu
   (void)context, (void)features, (void)source, (void)first, (void)count, (void)out, (void)times;
   return ntk_fail(NTK_ERROR_DEVICE, "this build has no CUDA");
 }
+
+ntk_status ntk_cuda_features_prepare(ntk_context *context, const ntk_features *features, int64_t count, int64_t *rows) {
+  (void)context, (void)features, (void)count, (void)rows;
+  return ntk_fail(NTK_ERROR_DEVICE, "this build has no CUDA");
+}
