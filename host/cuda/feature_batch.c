@@ -10,6 +10,8 @@
 #include "host/cuda/feature_steps.h"
 #include "host/status.h"
 
+enum { READ = 32 /* inputs of a data set at a time: preprocessing is faster for several */ };
+
 /* ---- memory ---- */
 
 static void free_images(ntk_cuda_feature_batch *b) {
@@ -62,7 +64,7 @@ ntk_status ntk_cuda_feature_batch_create(const ntk_features *features, const ntk
                                          ntk_cuda_feature_batch *b) {
   *b = (ntk_cuda_feature_batch){.features = features, .tables = t, .capacity = most, .whole = true};
   b->ffts = calloc((size_t)t->op_count + 1, sizeof *b->ffts);
-  b->input = malloc(ntk_cuda_feature_input(features) * sizeof *b->input);
+  b->input = malloc(READ * ntk_cuda_feature_input(features) * sizeof *b->input);
   if (!b->ffts || !b->input) return ntk_fail(NTK_ERROR_MEMORY, "no memory for features");
   NTK_CUDA_TRY(cudaStreamCreateWithFlags(&b->stream, cudaStreamNonBlocking), "creating a stream");
   b->streaming = true;
@@ -131,19 +133,25 @@ static double now(void) {
 
 /* ---- a batch ---- */
 
-/* Inputs as float32 into the staging memory. */
+/* `count` inputs as float32. */
+static ntk_status convert(const double *values, int64_t first, int count, size_t size, float *out) {
+  for (size_t k = 0; k < (size_t)count * size; k++) {
+    if (!isfinite(values[k]))
+      return ntk_fail(NTK_ERROR_DATA, "input %lld holds a value that is not finite: repair the data",
+                      (long long)(first + (int64_t)(k / size)));
+    out[k] = (float)values[k];
+  }
+  return NTK_OK;
+}
+
+/* Inputs into the staging memory. */
 static ntk_status read_inputs(ntk_cuda_feature_batch *b, const ntk_feature_source *source, int64_t first, int count) {
   const size_t size = ntk_cuda_feature_input(b->features);
-  for (int i = 0; i < count; i++) {
-    const double *values = source->data ? b->input : source->values + (size_t)(first + i) * size;
-    float *to = b->staging + (size_t)i * size;
-    if (source->data) NTK_TRY(ntk_dataset_read(source->data, first + i, 1, b->input));
-    for (size_t k = 0; k < size; k++) {
-      if (!isfinite(values[k]))
-        return ntk_fail(NTK_ERROR_DATA, "input %lld holds a value that is not finite: repair the data",
-                        (long long)(first + i));
-      to[k] = (float)values[k];
-    }
+  if (!source->data) return convert(source->values + (size_t)first * size, first, count, size, b->staging);
+  for (int i = 0; i < count; i += READ) {
+    const int some = count - i < READ ? count - i : READ;
+    NTK_TRY(ntk_dataset_read(source->data, first + i, some, b->input));
+    NTK_TRY(convert(b->input, first + i, some, size, b->staging + (size_t)i * size));
   }
   return NTK_OK;
 }

@@ -31,7 +31,7 @@ typedef struct ntk_cuda_feature_batch {
   ntk_cuda_fft **ffts;                                         /* [operation], one size once */
   float *images, *slots, *units, *waves, *trees, *norms, *out; /* on the device */
   float *staging, *result;                                     /* pinned */
-  double *input;                                               /* one image */
+  double *input;                                               /* some images */
   ntk_cuda_mark *marks;
   int mark_count, mark_capacity;
 } ntk_cuda_feature_batch;

@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 #include <math.h>
 #include <ntk/ntk.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -334,6 +335,42 @@ Test(cuda_features, data) {
   ntk_context_free(context);
   ntk_features_free(map);
   free(x), free(want), free(got);
+}
+
+typedef struct user {
+  const ntk_features *map;
+  const double *x;
+  float *out;
+  int count;
+} user;
+
+static void *use(void *argument) {
+  const user *u = argument;
+  for (int k = 0; k < 3; k++) compute("cuda", u->map, u->x, k, u->count, u->out);
+  return NULL;
+}
+
+/* One map shared by several threads. */
+Test(cuda_features, threads) {
+  enum { USERS = 3 };
+  const problem *p = &many[2];
+  ntk_features *map = map_of(p);
+  const size_t dim = (size_t)ntk_features_dim(map);
+  double *x = noise((size_t)p->count * input_size(p->shape));
+  float *want = compute_all("cuda", p);
+  user users[USERS];
+  pthread_t threads[USERS];
+  for (int k = 0; k < USERS; k++) {
+    users[k] = (user){map, x, malloc((size_t)p->count * dim * sizeof(float)), p->count};
+    cr_assert_eq(pthread_create(&threads[k], NULL, use, &users[k]), 0);
+  }
+  for (int k = 0; k < USERS; k++) {
+    cr_assert_eq(pthread_join(threads[k], NULL), 0);
+    cr_expect_eq(memcmp(users[k].out, want, (size_t)p->count * dim * sizeof *want), 0, "user %d", k);
+    free(users[k].out);
+  }
+  ntk_features_free(map);
+  free(x), free(want);
 }
 
 #ifndef NTK_TESTS_CUDA_SHIM_RUNTIME_API_H
