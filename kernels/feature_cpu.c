@@ -1,5 +1,6 @@
 /* Operations on rows of features on the CPU (feature.h), one source for every instruction set. float32. */
 #include "kernels/feature.h"
+#include "kernels/feature_unit.h"
 #include "kernels/lanes.h"
 
 #define CONCAT2(a, b) a##b
@@ -69,72 +70,17 @@ static void gather(const ntk_feature_gather *g, const float *in, size_t in_strid
 
 /* ---- units ---- */
 
-static float phi(float u) { return 0.39894228040143267794f * expf(-u * u / 2); }
-static float cumulative(float u) { return 0.5f * erfcf(-u * 0.70710678118654752440f); }
-static float logistic(float u) { return 1 / (1 + expf(-u)); }
-
-/* SUM_k a_k h_k(u), or its derivative SUM_k a_k sqrt(k) h_(k-1)(u), by the recurrence of the normalised polynomials. */
-static float hermite_sum(const float *a, int count, int only, int derivative, float u) {
-  double now = 1, before = 0, sum = 0; /* h_k, h_(k-1) */
-  const int end = only >= 0 ? only + 1 : count;
-  for (int k = 0; k < end; k++) {
-    if (only < 0 || k == only) sum += (only < 0 ? (double)a[k] : 1) * (derivative ? sqrt(k) * before : now);
-    const double next = ((double)u * now - sqrt(k) * before) / sqrt(k + 1);
-    before = now, now = next;
-  }
-  return (float)sum;
-}
-
-static float value(const ntk_feature_unit *unit, float u) {
-  const float *p = unit->params;
-  switch (unit->kind) {
-    case NTK_UNIT_SIGN: return u > 0 ? 1.0f : u < 0 ? -1.0f : 0.0f;
-    case NTK_UNIT_ERF: return erff(u);
-    case NTK_UNIT_GELU: return u * cumulative(u);
-    case NTK_UNIT_WAVE: return p[0] * sinf(p[1] * u + p[2]);
-    case NTK_UNIT_EXPONENTIAL: return expf(p[0] * u);
-    case NTK_UNIT_MONOMIAL: return powf(u, p[0]);
-    case NTK_UNIT_HERMITE: return hermite_sum(p, 0, (int)p[0], 0, u);
-    case NTK_UNIT_SERIES: return hermite_sum(p, unit->count, -1, 0, u);
-    case NTK_UNIT_TANH: return tanhf(u);
-    case NTK_UNIT_SIGMOID: return logistic(u);
-    case NTK_UNIT_SILU: return u * logistic(u);
-    case NTK_UNIT_SOFTPLUS: return u > 0 ? u + log1pf(expf(-u)) : log1pf(expf(u));
-    case NTK_UNIT_ELU: return u > 0 ? p[1] * u : p[0] * p[1] * expm1f(u);
-    default: return 0;
-  }
-}
-
-static float slope(const ntk_feature_unit *unit, float u) {
-  const float *p = unit->params;
-  switch (unit->kind) {
-    case NTK_UNIT_ERF: return 1.1283791670955125739f * expf(-u * u);
-    case NTK_UNIT_GELU: return cumulative(u) + u * phi(u);
-    case NTK_UNIT_WAVE: return p[0] * p[1] * cosf(p[1] * u + p[2]);
-    case NTK_UNIT_EXPONENTIAL: return p[0] * expf(p[0] * u);
-    case NTK_UNIT_MONOMIAL: return p[0] > 0 ? p[0] * powf(u, p[0] - 1) : 0;
-    case NTK_UNIT_HERMITE: return hermite_sum(p, 0, (int)p[0], 1, u);
-    case NTK_UNIT_SERIES: return hermite_sum(p, unit->count, -1, 1, u);
-    case NTK_UNIT_TANH: return 1 - tanhf(u) * tanhf(u);
-    case NTK_UNIT_SIGMOID: return logistic(u) * logistic(-u);
-    case NTK_UNIT_SILU: return logistic(u) * (1 + u * logistic(-u));
-    case NTK_UNIT_SOFTPLUS: return logistic(u);
-    case NTK_UNIT_ELU: return u > 0 ? p[1] : p[0] * p[1] * expf(u);
-    default: return 0; /* sign */
-  }
-}
-
 static void unit(const ntk_feature_unit *f, int derivative, const float *u, size_t count, float scale, float *out) {
   if (f->kind == NTK_UNIT_PIECES) {
     const float below = scale * f->params[0], above = scale * f->params[1];
     if (derivative)
-      for (size_t i = 0; i < count; i++) out[i] = u[i] > 0 ? above : below;
+      for (size_t i = 0; i < count; i++) out[i] = ntk_unit_step(below, above, u[i]);
     else
-      for (size_t i = 0; i < count; i++) out[i] = u[i] > 0 ? above * u[i] : below * u[i];
+      for (size_t i = 0; i < count; i++) out[i] = ntk_unit_pieces(below, above, u[i]);
   } else if (derivative) {
-    for (size_t i = 0; i < count; i++) out[i] = scale * slope(f, u[i]);
+    for (size_t i = 0; i < count; i++) out[i] = scale * ntk_unit_slope(f, u[i]);
   } else {
-    for (size_t i = 0; i < count; i++) out[i] = scale * value(f, u[i]);
+    for (size_t i = 0; i < count; i++) out[i] = scale * ntk_unit_value(f, u[i]);
   }
 }
 

@@ -6,6 +6,11 @@
 #ifndef NTK_KERNELS_RANDOM_H
 #define NTK_KERNELS_RANDOM_H
 
+#ifdef __CUDACC__
+/* nvcc's host compiler reads it too, without exceptions */
+#define R123_USE_SSE 0
+#define R123_THROW(x) R123_ASSERT(0)
+#endif
 #include <Random123/philox.h>
 #include <math.h>
 #include <stdint.h>

@@ -22,6 +22,7 @@ static struct {
   __typeof__(&cublasDestroy_v2) destroy;
   __typeof__(&cublasSetStream_v2) set_stream;
   __typeof__(&cublasDgemm_v2) dgemm;
+  __typeof__(&cublasSgemm_v2) sgemm;
   __typeof__(&cublasSgemmBatched) sgemm_batched;
   __typeof__(&cublasDgemmBatched) dgemm_batched;
   __typeof__(&cublasGetStatusString) text;
@@ -31,9 +32,13 @@ static ntk_status load(void) {
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   static int loaded;
   const ntk_cuda_symbol symbols[] = {
-      {"cublasCreate_v2", (void **)&cublas.create},           {"cublasDestroy_v2", (void **)&cublas.destroy},
-      {"cublasSetStream_v2", (void **)&cublas.set_stream},    {"cublasDgemm_v2", (void **)&cublas.dgemm},
-      {"cublasSgemmBatched", (void **)&cublas.sgemm_batched}, {"cublasDgemmBatched", (void **)&cublas.dgemm_batched},
+      {"cublasCreate_v2", (void **)&cublas.create},
+      {"cublasDestroy_v2", (void **)&cublas.destroy},
+      {"cublasSetStream_v2", (void **)&cublas.set_stream},
+      {"cublasDgemm_v2", (void **)&cublas.dgemm},
+      {"cublasSgemm_v2", (void **)&cublas.sgemm},
+      {"cublasSgemmBatched", (void **)&cublas.sgemm_batched},
+      {"cublasDgemmBatched", (void **)&cublas.dgemm_batched},
       {"cublasGetStatusString", (void **)&cublas.text},
   };
   pthread_mutex_lock(&lock);
@@ -94,4 +99,14 @@ ntk_status ntk_cuda_blas_pixels(ntk_cuda_blas *blas, int f64, const void *const 
                                  (const float *const *)z, area, (const float *const *)x, area, &zero_f32,
                                  (float *const *)out, area, count);
   return error == CUBLAS_STATUS_SUCCESS ? NTK_OK : failed(error, "the products of pixels");
+}
+
+ntk_status ntk_cuda_blas_product(ntk_cuda_blas *blas, ntk_cuda_rows a, const float *b, int rows, int inner, int columns,
+                                 float factor, ntk_cuda_rows out) {
+  const float zero = 0;
+  const int stride = (int)out.stride;
+  CUBLAS_TRY(cublas.sgemm(blas->handle, CUBLAS_OP_N, CUBLAS_OP_N, columns, rows, inner, &factor, b, stride, a.at,
+                          (int)a.stride, &zero, out.at, stride),
+             "a product of features");
+  return NTK_OK;
 }

@@ -1,9 +1,12 @@
-/* Internal: products of inputs by cuBLAS, always of the same shape, so that no bit depends on how a matrix is cut. */
+/* Internal: products of inputs and of features by cuBLAS, always of the same shape, so that no bit depends on how a
+ * matrix is cut. */
 #ifndef NTK_HOST_CUDA_BLAS_H
 #define NTK_HOST_CUDA_BLAS_H
 
 #include <cuda_runtime_api.h>
 #include <ntk/status.h>
+
+#include "kernels/cuda/feature_cuda.h"
 
 typedef struct ntk_cuda_blas ntk_cuda_blas;
 
@@ -19,5 +22,10 @@ ntk_status ntk_cuda_blas_rows(ntk_cuda_blas *blas, const double *x, const double
  * The three arrays of addresses are in device memory too. */
 ntk_status ntk_cuda_blas_pixels(ntk_cuda_blas *blas, int f64, const void *const *x, const void *const *z,
                                 void *const *out, int count, int area, int channels);
+
+/* out = factor a b, a rows x inner, b inner x columns with the rows of `out`'s length; row-major float32 in full
+ * precision (no TF32). */
+ntk_status ntk_cuda_blas_product(ntk_cuda_blas *blas, ntk_cuda_rows a, const float *b, int rows, int inner, int columns,
+                                 float factor, ntk_cuda_rows out);
 
 #endif

@@ -1,5 +1,6 @@
 /* A build without CUDA. */
 #include "host/cuda/device.h"
+#include "host/cuda/features.h"
 #include "host/cuda/solver.h"
 #include "host/status.h"
 
@@ -30,4 +31,15 @@ ntk_status ntk_cuda_solver_run(int device, ntk_cuda_factorisation kind, int64_t 
                                int *info) {
   (void)kind, (void)n, (void)matrix, (void)values, (void)info;
   return ntk_fail(NTK_ERROR_DEVICE, "there is no CUDA device %d: this build has no CUDA", device);
+}
+
+ntk_status ntk_cuda_features_run(ntk_context *context, const ntk_features *features, ntk_feature_source source,
+                                 int64_t first, int64_t count, float *out, ntk_features_times *times) {
+  (void)context, (void)features, (void)source, (void)first, (void)count, (void)out, (void)times;
+  return ntk_fail(NTK_ERROR_DEVICE, "this build has no CUDA");
+}
+
+ntk_status ntk_cuda_features_prepare(ntk_context *context, const ntk_features *features, int64_t count, int64_t *rows) {
+  (void)context, (void)features, (void)count, (void)rows;
+  return ntk_fail(NTK_ERROR_DEVICE, "this build has no CUDA");
 }

@@ -53,13 +53,16 @@ static ntk_status complete_options(ntk_features *f, const ntk_network *network) 
 
 /* ---- memory ---- */
 
+/* Floats of an image in a slot, whole cache lines: every slot of a batch begins at one. */
+static size_t place_size(const ntk_slot *slot) { return ((size_t)slot->pixels * (size_t)slot->stride + 15) / 16 * 16; }
+
 /* Gives every slot a place among those that live at the same time: the lowest gap that is wide enough. */
 static ntk_status place_slots(ntk_features *f) {
   int *order = malloc(((size_t)f->slot_count + 1) * sizeof *order);
   if (!order) return ntk_fail(NTK_ERROR_MEMORY, "no memory for a feature map");
   for (int s = 0; s < f->slot_count; s++) {
     ntk_slot *slot = &f->slots[s];
-    const size_t size = (size_t)slot->pixels * (size_t)slot->stride;
+    const size_t size = place_size(slot);
     int count = 0;
     for (int other = 0; other < s; other++) { /* neighbours in time, by place */
       if (f->slots[other].last < slot->first) continue;
@@ -71,7 +74,7 @@ static ntk_status place_slots(ntk_features *f) {
     for (int k = 0; k < count; k++) {
       const ntk_slot *other = &f->slots[order[k]];
       if (slot->place + size <= other->place) break;
-      const size_t end = other->place + (size_t)other->pixels * (size_t)other->stride;
+      const size_t end = other->place + place_size(other);
       if (end > slot->place) slot->place = end;
     }
     if (slot->place + size > f->floats_per_image) f->floats_per_image = slot->place + size;
@@ -160,6 +163,7 @@ ntk_status ntk_features_create(const ntk_network *network, ntk_shape shape, cons
 
 void ntk_features_free(ntk_features *f) {
   if (!f) return;
+  if (f->cuda) f->free_cuda(f->cuda);
   for (size_t k = 0; k < f->owned_count; k++) free(f->owned[k]);
   free(f->owned), free(f->slots), free(f->ops), free(f->text), free(f->preset);
   pthread_mutex_destroy(&f->lock);

@@ -91,6 +91,9 @@ struct ntk_features {
   /* random matrices, drawn once */
   pthread_mutex_t lock;
   atomic_bool drawn;
+  /* what stays on CUDA devices (host/cuda/features.c), and who frees it */
+  void *cuda;
+  void (*free_cuda)(void *);
 };
 
 /* build.c: network -> operations. */

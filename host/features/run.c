@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "host/context.h"
+#include "host/cuda/features.h"
 #include "host/features/features.h"
 #include "host/features/polynomial.h"
 #include "host/regress/blas.h"
@@ -303,6 +304,7 @@ ntk_status ntk_features_run(ntk_context *context, const ntk_features *features, 
   enum { MOST_THREADS = 1024 };
   int threads, started = 0;
   if (count < 1) return NTK_OK;
+  if (ntk_context_uses_cuda(context)) return ntk_cuda_features_run(context, features, source, first, count, out, times);
   NTK_TRY(ntk_features_threads(context, features, count, &threads));
   team t = {.context = context,
             .features = features,

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "host/context.h"
+#include "host/cuda/features.h"
 #include "host/features/features.h"
 #include "host/gram/manifest.h"
 #include "host/status.h"
@@ -116,6 +117,15 @@ static ntk_status run_blocks(job *j) {
   return NTK_OK;
 }
 
+/* Rows that keep every thread, or every device, busy. */
+static ntk_status rows_at_a_time(const job *j, int64_t *rows) {
+  int threads;
+  if (ntk_context_uses_cuda(j->context)) return ntk_cuda_features_prepare(j->context, j->features, j->rows, rows);
+  NTK_TRY(ntk_features_threads(j->context, j->features, j->rows, &threads));
+  *rows = 4 * (int64_t)threads * j->features->batch;
+  return NTK_OK;
+}
+
 static ntk_status run(job *j, const ntk_features_write_options *options, const char *manifest) {
   const ntk_store_options store = {.count = 1,
                                    .paths = &options->path,
@@ -126,11 +136,11 @@ static ntk_status run(job *j, const ntk_features_write_options *options, const c
                                    .dtype = NTK_DTYPE_F32,
                                    .resume = options->resume,
                                    .overwrite = options->overwrite};
-  int threads; /* refused before anything is written */
-  NTK_TRY(ntk_features_threads(j->context, j->features, j->rows, &threads));
+  int64_t rows = 0; /* at a time; too many are refused before anything is written */
+  NTK_TRY(rows_at_a_time(j, &rows));
   const int64_t bytes = (int64_t)TILE * j->columns * (int64_t)sizeof(float);
   const int64_t fit = (j->context ? (int64_t)j->context->memory : (int64_t)512 << 20) / 4 / bytes;
-  j->most = (4 * (int64_t)threads * j->features->batch + TILE - 1) / TILE;
+  j->most = (rows + TILE - 1) / TILE;
   if (j->most > fit) j->most = fit;
   j->most = j->most < 1 ? 1 : j->most > MOST_BLOCKS ? MOST_BLOCKS : j->most;
   j->block = malloc((size_t)(j->most * bytes));

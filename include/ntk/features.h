@@ -3,7 +3,8 @@
  *  number of inputs and of pixels (docs/features.md; arXiv:2104.01351, arXiv:2106.07880).
  *
  *  Features are functions of the network, the options and the seed alone: computed in any batches, by any number of
- *  threads, now or when a file is resumed, those of an input have the same bits on the same machine.
+ *  threads, now or when a file is resumed, those of an input have the same bits on the same machine. CUDA devices of one
+ *  kind, however many, give theirs, which differ from the CPU's by rounding.
  */
 #ifndef NTK_FEATURES_H
 #define NTK_FEATURES_H
@@ -114,7 +115,7 @@ typedef struct ntk_features_times {
  *  @param out n x ntk_features_dim values, row-major, owned by the caller.
  *  @param times is added to; may be NULL.
  *  @return NTK_OK; NTK_ERROR_ARGUMENT; NTK_ERROR_DATA (a non-finite input); NTK_ERROR_MEMORY (says how much is needed);
- *          NTK_ERROR_INTERRUPTED. */
+ *          NTK_ERROR_DEVICE (a CUDA device or library); NTK_ERROR_INTERRUPTED. */
 NTK_API ntk_status ntk_features_compute(ntk_context *context, const ntk_features *features, const double *x, int64_t n,
                                         float *out, ntk_features_times *times);
 

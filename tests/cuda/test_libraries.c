@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/cuda/blas.h"
+#include "host/cuda/fft.h"
 #include "host/cuda/solver.h"
 #include "host/status.h"
 
@@ -17,9 +18,12 @@ static int check(const char *what, ntk_status status) {
 
 int main(void) {
   ntk_cuda_blas *blas = NULL;
-  /* without a device cuBLAS is found and does not start */
+  ntk_cuda_fft *fft = NULL;
+  /* without a device cuBLAS and cuFFT are found and do not start */
   const int first = check("cuBLAS", ntk_cuda_blas_create(NULL, &blas));
   const int second = check("cuSOLVER", ntk_cuda_solver_load());
+  const int third = check("cuFFT", ntk_cuda_fft_create(64, 2, NULL, &fft));
   ntk_cuda_blas_free(blas);
-  return first ? first : second;
+  ntk_cuda_fft_free(fft);
+  return first ? first : second ? second : third == SKIPPED ? 0 : third; /* few computations need cuFFT */
 }

@@ -75,6 +75,21 @@ grep -q 'cuSOLVER' cuda.json || fail "the report names the solver"
 accuracy() { grep -o '"accuracy": *[0-9.e+-]*' "$1" | head -n 1; }
 [ "$(accuracy cpu.json)" = "$(accuracy cuda.json)" ] || fail "another accuracy with the device's solver"
 
+# Random features: the CPU's numbers to rounding, the same bits on several devices with little memory and when resumed.
+rf=(features --net 'conv3(stride=4, same) relu conv3 relu gap dense' --data "$data[0:9]" --dim 64 --progress none)
+"$ntk" "${rf[@]}" --device cuda --out zg.npy || fail "features on the device"
+"$ntk" "${rf[@]}" --device cpu --out zc.npy || fail "features on the CPU"
+grep -q '"cuda sm_90"' zg.npy.json || fail "the manifest names the engine of features"
+perl -e 'my @z = map { local $/; open(my $f, "<:raw", $_) or die; [unpack("f<*", substr(<$f>, 128))] } @ARGV;
+  my ($error, $square) = (0, 0);
+  for (0 .. $#{$z[0]}) { $error += ($z[0][$_] - $z[1][$_]) ** 2; $square += $z[1][$_] ** 2 }
+  exit !(@{$z[0]} == 9 * 64 && $square > 0 && $error < 1e-10 * $square)' zg.npy zc.npy || fail "other features on the device"
+NTK_SHIM_DEVICES=2 NTK_SHIM_MEMORY=10000000 "$ntk" "${rf[@]}" --device cuda:1,0 --out z2.npy || fail "features on two devices"
+cmp -s zg.npy z2.npy || fail "features on two devices: other bits"
+got=0
+NTK_SHIM_MEMORY=4000000 "$ntk" "${rf[@]}" --device cuda --out little.npy 2>err.txt || got=$?
+[ "$got" -eq 16 ] && grep -q 'use --device cpu' err.txt && [ ! -e little.npy ] || fail "features without memory: $got, $(cat err.txt)"
+
 # Errors: one sentence, a code, and a store that can go on.
 expect() { # CODE TEXT COMMAND...
   local code=$1 text=$2 got=0

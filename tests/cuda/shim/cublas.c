@@ -26,6 +26,13 @@ cublasStatus_t cublasDgemm_v2(cublasHandle_t handle, cublasOperation_t op_a, cub
   cblas_dgemm(CblasColMajor, operation(op_a), operation(op_b), m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc);
   return state();
 }
+cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n,
+                              int k, const float *alpha, const float *a, int lda, const float *b, int ldb,
+                              const float *beta, float *c, int ldc) {
+  if (!handle) return CUBLAS_STATUS_NOT_INITIALIZED;
+  cblas_sgemm(CblasColMajor, operation(op_a), operation(op_b), m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc);
+  return state();
+}
 cublasStatus_t cublasSgemmBatched(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n,
                                   int k, const float *alpha, const float *const a[], int lda, const float *const b[],
                                   int ldb, const float *beta, float *const c[], int ldc, int count) {

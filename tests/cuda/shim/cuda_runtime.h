@@ -103,6 +103,7 @@ static inline unsigned __ballot_sync(unsigned, int predicate) {
   return out;
 }
 
+static inline int __popc(unsigned v) { return __builtin_popcount(v); }
 static inline int atomicAdd(int *at, int v) {
   const int old = *at;
   *at += v;
