@@ -31,7 +31,7 @@ typedef struct crew {
 typedef struct team {
   ntk_worker_shared shared;
   const ntk_worker_ops *ops;
-  int started; /* workers */
+  int started, created; /* workers */
   ntk_tiles_job *job;
   int64_t tile_rows, tile_columns;
   bool symmetric;
@@ -182,7 +182,13 @@ static void *worker_main(void *argument) {
   const int index = t->started++;
   pthread_mutex_unlock(&t->lock);
   ntk_status status = t->ops->create(&t->shared, index, t->job->tile, &worker);
+  pthread_mutex_lock(&t->lock);
+  /* where others have taken a device's memory already, fewer workers do the same work */
+  const bool spare = status == NTK_ERROR_MEMORY && t->created > 0;
+  t->created += status == NTK_OK;
+  pthread_mutex_unlock(&t->lock);
   if (status == NTK_OK) status = work(t, worker);
+  if (spare) status = NTK_OK;
   if (status != NTK_OK) note_failure(t, status);
   t->ops->free(worker);
   pthread_mutex_lock(&t->lock);

@@ -147,10 +147,32 @@ static quality judge(ntk_ridge_fit *fit, double ridge, double *predictions) {
   return q;
 }
 
-/* The squared error decides: the accuracy on some hundred rows is too noisy to tell ridges apart. */
-static bool better(const quality *a, const quality *b) {
-  if (a->squared_error != b->squared_error) return a->squared_error < b->squared_error;
-  return a->ridge > b->ridge;
+/* What was judged so far. */
+typedef struct search {
+  ntk_ridge_fit *fit;
+  double *predictions;
+  quality *judged;
+  size_t count;
+  int64_t most_right;
+  double least_error;
+} search;
+
+/* Of the candidates whose accuracy is within one standard error of the best one's, that with the smallest squared
+ * error, among equals the larger: accuracies of a few hundred rows are too noisy to tell ridges apart, those of
+ * thousands tell more than the error does. NULL: none. */
+static const quality *chosen(const search *s) {
+  const double n = (double)s->fit->held_count, rate = (double)s->most_right / n;
+  const double least = (double)s->most_right - sqrt(n * rate * (1 - rate));
+  const quality *best = NULL;
+  for (size_t k = 0; k < s->count; k++) {
+    const quality *q = &s->judged[k];
+    if ((double)q->right < least) continue;
+    if (best && (q->squared_error > best->squared_error ||
+                 (q->squared_error == best->squared_error && q->ridge <= best->ridge)))
+      continue;
+    best = q;
+  }
+  return best;
 }
 
 size_t ntk_ridge_candidates(const ntk_ridge_options *options) {
@@ -158,55 +180,63 @@ size_t ntk_ridge_candidates(const ntk_ridge_options *options) {
   return options->ridges ? options->ridge_count : DEFAULT_CANDIDATES;
 }
 
-/* Judges one candidate; *improved: it is the best so far. */
-static ntk_status try_ridge(ntk_ridge_fit *fit, double ridge, double *predictions, quality *best, bool *improved) {
+/* Judges one candidate; *improved: no other has so many right, or so small an error. */
+static ntk_status try_ridge(search *s, double ridge, bool *improved) {
+  ntk_ridge_fit *fit = s->fit;
   const int64_t order = fit->dual ? fit->problem->train.count - fit->held_count : fit->order;
   bool factored, definite;
   *improved = false;
   NTK_TRY(ntk_ridge_factorise(fit, order, ridge, &factored, &definite));
   if (!definite) return NTK_OK;
   NTK_TRY(ntk_ridge_solve(fit, order));
-  const quality q = judge(fit, ridge, predictions);
-  *improved = best->right < 0 || better(&q, best);
-  if (*improved) *best = q;
+  const quality q = judge(fit, ridge, s->predictions);
+  *improved = s->count == 0 || q.right > s->most_right || q.squared_error < s->least_error;
+  if (s->count == 0 || q.right > s->most_right) s->most_right = q.right;
+  if (s->count == 0 || q.squared_error < s->least_error) s->least_error = q.squared_error;
+  s->judged[s->count++] = q;
   return NTK_OK;
 }
 
-/* Downwards from the largest, a factor 10 apart, until three in a row are no better; then around the best, 10^(1/2) and
- * 10^(1/4) apart. */
-static ntk_status search_default(ntk_ridge_fit *fit, double *predictions, quality *best) {
-  const double unit = ntk_ridge_mean_square(fit);
+/* Downwards from the largest, a factor 10 apart, until three in a row are no better; then around the chosen one,
+ * 10^(1/2) and 10^(1/4) apart. */
+static ntk_status search_default(search *s) {
+  const double unit = ntk_ridge_mean_square(s->fit);
   bool improved;
   for (int k = DEFAULT_CANDIDATES - 1, failures = 0; k >= 0 && failures < 3; k--) {
-    NTK_TRY(try_ridge(fit, unit * pow(10, k - 9), predictions, best, &improved));
+    NTK_TRY(try_ridge(s, unit * pow(10, k - 9), &improved));
     failures = improved ? 0 : failures + 1;
   }
-  for (double step = 0.5; step > 0.2 && best->right >= 0; step /= 2) {
-    const double centre = best->ridge;
-    NTK_TRY(try_ridge(fit, centre * pow(10, -step), predictions, best, &improved));
-    NTK_TRY(try_ridge(fit, centre * pow(10, step), predictions, best, &improved));
+  for (double step = 0.5; step > 0.2 && s->count > 0; step /= 2) {
+    const double centre = chosen(s)->ridge;
+    NTK_TRY(try_ridge(s, centre * pow(10, -step), &improved));
+    NTK_TRY(try_ridge(s, centre * pow(10, step), &improved));
   }
   return NTK_OK;
 }
 
-static ntk_status search(ntk_ridge_fit *fit, double *predictions) {
-  quality best = {.right = -1};
+static ntk_status run_search(search *s) {
+  const ntk_ridge_options *options = s->fit->options;
   bool improved;
-  if (!fit->options->ridges) NTK_TRY(search_default(fit, predictions, &best));
-  for (size_t k = 0; fit->options->ridges && k < fit->options->ridge_count; k++)
-    NTK_TRY(try_ridge(fit, fit->options->ridges[k], predictions, &best, &improved));
-  if (best.right < 0) return ntk_ridge_not_definite(fit, "no candidate ridge makes the matrix positive definite");
-  fit->ridge = best.ridge;
-  fit->held_out_accuracy = (double)best.right / (double)fit->held_count;
-  fit->held_out_error = best.squared_error / ((double)fit->held_count * fit->problem->classes);
+  if (!options->ridges) NTK_TRY(search_default(s));
+  for (size_t k = 0; options->ridges && k < options->ridge_count; k++)
+    NTK_TRY(try_ridge(s, options->ridges[k], &improved));
+  const quality *best = chosen(s);
+  if (!best) return ntk_ridge_not_definite(s->fit, "no candidate ridge makes the matrix positive definite");
+  ntk_ridge_fit *fit = s->fit;
+  fit->ridge = best->ridge;
+  fit->held_out_accuracy = (double)best->right / (double)fit->held_count;
+  fit->held_out_error = best->squared_error / ((double)fit->held_count * fit->problem->classes);
   return NTK_OK;
 }
 
 ntk_status ntk_ridge_choose(ntk_ridge_fit *fit) {
-  double *predictions = NULL;
-  NTK_TRY(ntk_ridge_allocate(fit->held_count, fit->problem->classes, sizeof *predictions, "the held-out predictions",
-                             (void **)&predictions));
-  const ntk_status status = search(fit, predictions);
-  free(predictions);
+  search s = {.fit = fit};
+  NTK_TRY(ntk_ridge_allocate(fit->held_count, fit->problem->classes, sizeof *s.predictions, "the held-out predictions",
+                             (void **)&s.predictions));
+  s.judged = calloc(ntk_ridge_candidates(fit->options) + 4, sizeof *s.judged);
+  const ntk_status status =
+      s.judged ? run_search(&s) : ntk_fail(NTK_ERROR_MEMORY, "no memory for the candidate ridges");
+  free(s.predictions);
+  free(s.judged);
   return status;
 }

@@ -56,8 +56,8 @@ typedef struct ntk_ridge_options {
   bool unit_rows;    /**< Divide each row by its Euclidean norm: the kernel Z Z^T gets a unit diagonal. A row of
                           zeros is refused. */
   double ridge;      /**< lambda >= 0, what ntk_regress calls lambda for the kernel Z Z^T; ignored when choose_ridge. */
-  bool choose_ridge; /**< Choose lambda by the squared error on training rows held out for that, among equals the
-                          larger; then fit all rows. Never looks at test data. Needs n >= 10. */
+  bool choose_ridge; /**< Choose lambda on training rows held out for that: of the candidates whose accuracy is within a
+                          standard error of the best, that of the smallest squared error; then fit all rows. Never looks at test data. Needs n >= 10. */
   const double *ridges; /**< Candidates; NULL: between 1e-9 and 1e1 times the mean |z_i|^2 over the training rows (the mean
                              diagonal of Z Z^T): powers of ten downwards until three in a row are no
                              better, then 10^(1/2) and 10^(1/4) around the best. */
