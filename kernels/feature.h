@@ -46,7 +46,8 @@ typedef enum ntk_unit_kind {
   NTK_UNIT_SIGMOID,
   NTK_UNIT_SILU,
   NTK_UNIT_SOFTPLUS,
-  NTK_UNIT_ELU /* b u for u > 0, a b (exp(u) - 1) below, params a, b */
+  NTK_UNIT_ELU, /* b u for u > 0, a b (exp(u) - 1) below, params a, b */
+  NTK_UNIT_EVEN /* |u| - a, params a; derivative the sign of u */
 } ntk_unit_kind;
 
 enum { NTK_UNIT_PARAMS = 16 };

@@ -51,6 +51,7 @@ NTK_UNIT_FUNCTION float ntk_unit_value(const ntk_feature_unit *unit, float u) {
     case NTK_UNIT_SILU: return u * ntk_unit_logistic(u);
     case NTK_UNIT_SOFTPLUS: return u > 0 ? u + log1pf(expf(-u)) : log1pf(expf(u));
     case NTK_UNIT_ELU: return u > 0 ? p[1] * u : p[0] * p[1] * expm1f(u);
+    case NTK_UNIT_EVEN: return fabsf(u) - p[0];
     default: return 0;
   }
 }
@@ -70,6 +71,7 @@ NTK_UNIT_FUNCTION float ntk_unit_slope(const ntk_feature_unit *unit, float u) {
     case NTK_UNIT_SILU: return ntk_unit_logistic(u) * (1 + u * ntk_unit_logistic(-u));
     case NTK_UNIT_SOFTPLUS: return ntk_unit_logistic(u);
     case NTK_UNIT_ELU: return u > 0 ? p[1] : p[0] * p[1] * expf(u);
+    case NTK_UNIT_EVEN: return u > 0 ? 1.0f : u < 0 ? -1.0f : 0.0f;
     default: return 0; /* sign */
   }
 }

@@ -11,6 +11,13 @@
 #define R123_USE_SSE 0
 #define R123_THROW(x) R123_ASSERT(0)
 #endif
+#ifdef __cplusplus
+/* In C++ Random123 includes <iostream> for its printing operators; its static objects, which nothing here needs, would
+ * make every program that links a static libntk need the C++ library. */
+#include <istream>
+#include <ostream>
+#define _GLIBCXX_IOSTREAM 1
+#endif
 #include <Random123/philox.h>
 #include <math.h>
 #include <stdint.h>

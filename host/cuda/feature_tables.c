@@ -183,6 +183,8 @@ static ntk_status make_weights(ntk_cuda_feature_tables *t, const ntk_features *f
   const size_t columns = (size_t)(u->order1 + u->order0) * sizeof(float), stride = (size_t)out->stride * sizeof(float);
   if (columns == 0) return NTK_OK;
   NTK_TRY(take(t, (size_t)u->inputs * stride, (void **)&out->weights));
+  /* columns that nobody draws are directions of zeros */
+  NTK_CUDA_TRY(cudaMemsetAsync(out->weights, 0, (size_t)u->inputs * stride, NULL), "drawing random numbers");
   if (f->options.sampling == NTK_SAMPLING_GIBBS) {
     NTK_CUDA_TRY(cudaMemcpy2DAsync(out->weights, stride, u->weights, columns, columns, (size_t)u->inputs,
                                    cudaMemcpyHostToDevice, NULL),

@@ -410,6 +410,22 @@ static ntk_status lower_sum(ntk_feature_builder *b, const ntk_layers *layers, si
   return status;
 }
 
+/* What the features of an activation do not stand for (unit.c), from the node before it onto f and psi behind it. */
+static ntk_status add_rest(ntk_feature_builder *b, const ntk_unit_layer *unit, const ntk_feature_node *n, ntk_view f,
+                           ntk_view psi) {
+  ntk_taps taps = {0};
+  if (unit->linear == 0 && unit->mean == 0 && unit->constant == 0) return NTK_OK;
+  NTK_TRY(one_tap(b, pixels_of(n), &taps));
+  if (unit->constant != 0 && f.dim > 0)
+    NTK_TRY(gather(b, &taps, (ntk_view){f.slot, f.column, 1, 1}, FOLD_SUM, (double)unit->constant - 1, true, f.slot,
+                   f.column, 1));
+  if (unit->linear != 0 && f.dim > 0)
+    NTK_TRY(gather(b, &taps, n->f, FOLD_SKETCH, unit->linear, true, f.slot, f.column + 1, f.dim - 1));
+  if (unit->mean != 0 && psi.dim > 0)
+    NTK_TRY(gather(b, &taps, n->psi, FOLD_SKETCH, unit->mean, true, psi.slot, psi.column, psi.dim));
+  return NTK_OK;
+}
+
 static ntk_status lower_activation(ntk_feature_builder *b, const ntk_layers *layers, size_t k, ntk_feature_node *n) {
   const int reserve = reserves(layers, k), order1 = needs_f(b, layers, k) ? b->features->order1 - reserve : 0;
   ntk_unit_layer *unit = NULL;
@@ -423,6 +439,7 @@ static ntk_status lower_activation(ntk_feature_builder *b, const ntk_layers *lay
   NTK_TRY(ntk_feature_add(
       b, (ntk_feature_op){
              .kind = NTK_OP_UNIT, .in = n->f, .psi = psi ? n->psi : none, .out = f, .psi_out = product, .unit = unit}));
+  NTK_TRY(add_rest(b, unit, n, f, product));
   n->f = f, n->psi = product, n->free_column = reserve;
   return NTK_OK;
 }

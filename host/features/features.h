@@ -54,6 +54,8 @@ typedef struct ntk_unit_layer {
   float scale1, scale0;
   ntk_directions directions[2];
   float *weights;                /* inputs x (order1 + order0), drawn by ntk_features_draw */
+  double linear, mean;           /* f' gets linear f besides, psi' gets mean psi: what features do not stand for */
+  float constant;                /* if not 0: by what column 0 of f' is still to be multiplied */
   ntk_polynomial *polynomial[2]; /* NTK_FEATURES_SKETCH: instead, of s and of s' */
   ntk_product product;
   int rows; /* of one matrix product, always, so that a row's bits do not depend on its neighbours */

@@ -99,9 +99,38 @@ static ntk_status make_polynomials(ntk_features *features, const ntk_layer *laye
                               &unit->polynomial[0]));
   NTK_TRY(ntk_polynomial_make(features, slope_kernel, layer, degree ? degree : SLOPE_DEGREE, unit->inputs, unit->order0,
                               &unit->polynomial[1]));
+  if (!features->options.plain) {
+    unit->mean = sqrt(layer->factor * unit->polynomial[1]->coefficients[0]);
+    unit->polynomial[1]->coefficients[0] = 0;
+  }
   unit->scale1 = unit->scale0 = (float)sqrt(layer->factor);
   unit->normalise = layer->activation != NTK_ACT_SIGN; /* whether f' gets the norm of f */
   return NTK_OK;
+}
+
+/* E|u| for u = <w, a> / |a|: of Gaussian directions w, or of those of length sqrt(d) in d dimensions. */
+static double mean_length(ntk_sampling sampling, int d) {
+  if (sampling == NTK_SAMPLING_GAUSSIAN) return sqrt(2 / M_PI);
+  return sqrt(d / M_PI) * exp(lgamma(d / 2.0) - lgamma((d + 1) / 2.0));
+}
+
+/* s(u) = (a+b)/2 u + (b-a)/2 |u| for a unit of slopes a below 0 and b above, s'(u) = (a+b)/2 + (b-a)/2 sign(u). The
+ * part in u is f itself, and the constant of s' leaves psi as it is; |u| has the mean `length` times the norm, which
+ * column 0 gets from a direction of zeros, and features stand for the rest. */
+static void split(ntk_unit_layer *unit, double factor, ntk_sampling sampling) {
+  enum { LEAST = 4 };
+  const double a = (double)unit->unit.params[0], b = (double)unit->unit.params[1], even = (b - a) / 2;
+  const double length = mean_length(sampling, unit->inputs);
+  const int rest = unit->order1 - 1;
+  if (unit->order1 > 0 && unit->order1 < LEAST) return;
+  unit->unit = (ntk_feature_unit){.kind = NTK_UNIT_EVEN, .params = {(float)length}};
+  unit->linear = unit->mean = sqrt(factor) * (a + b) / 2;
+  unit->normalise = true;
+  unit->scale0 *= (float)even;
+  if (unit->order1 == 0) return;
+  unit->directions[0].first = 1, unit->directions[0].count = rest;
+  unit->scale1 = (float)(sqrt(factor / rest) * even);
+  unit->constant = (float)sqrt(rest);
 }
 
 ntk_status ntk_feature_unit_make(ntk_feature_builder *b, const ntk_layer *layer, int inputs, int order1, bool tangent,
@@ -127,6 +156,7 @@ ntk_status ntk_feature_unit_make(ntk_feature_builder *b, const ntk_layer *layer,
   }
   unit->directions[0] = directions(features, 0, order1, options->sampling);
   unit->directions[1] = directions(features, order1, unit->order0, NTK_SAMPLING_GAUSSIAN);
+  if (unit->unit.kind == NTK_UNIT_PIECES && !options->plain) split(unit, layer->factor, options->sampling);
   *out = unit;
   return NTK_OK;
 }

@@ -26,8 +26,8 @@ static char *make_manifest(const ntk_features *f, const char *engine, const ntk_
   const bool sketch = o->method == NTK_FEATURES_SKETCH;
   char seed[32];
   snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->seed); /* JSON's integers end at 2^63 */
-  json_t *map = json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:i, s:s}", "method", methods[o->method], "dim",
-                          (json_int_t)o->dim, "sketch_dim", (json_int_t)o->sketch_dim, "order0_dim",
+  json_t *map = json_pack("{s:s, s:b, s:I, s:I, s:I, s:s, s:s, s:i, s:s}", "method", methods[o->method], "plain",
+                          o->plain, "dim", (json_int_t)o->dim, "sketch_dim", (json_int_t)o->sketch_dim, "order0_dim",
                           (json_int_t)o->order0_dim, "sketch", sketches[o->sketch], "sampling", samplings[o->sampling],
                           "degree", sketch ? o->degree : 0, "seed", seed);
   json_t *identity = map ? json_pack("{s:s, s:s?, s:s, s:f, s:s, s:o, s:s, s:o}", "network", f->text, "preset",

@@ -56,6 +56,9 @@ typedef struct ntk_features_options {
   int64_t order0_dim;      /**< m0, features of s' in every layer; 0: as many as of s. */
   ntk_sketch sketch;
   ntk_sampling sampling;
+  bool plain;              /**< The published maps. Otherwise the constant and the linear part of relu, leaky, abrelu and abs,
+                                and the constant part of the derivatives, are taken as they are, and random features or
+                                sketches stand for the rest alone: unbiased as well, with smaller errors. */
   int degree;              /**< NTK_FEATURES_SKETCH: of the polynomials, 1..32; 0: 4 for s and 8 for s'. */
   uint64_t seed;
   ntk_convention convention; /**< As in ntk_plan_options. */

@@ -251,7 +251,7 @@ typedef struct cli_feature_settings {
   int method;                                        /* the index into "rf|sketch", for eval into "exact|rf|sketch" */
   int64_t dim, sketch_dim, order0_dim, degree, seed; /* 0: the library's defaults */
   int sketch;
-  bool leverage, gibbs;
+  bool leverage, gibbs, plain;
 } cli_feature_settings;
 
 extern const cli_option cli_feature_options[], cli_method_options[];

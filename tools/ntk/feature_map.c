@@ -19,6 +19,8 @@
          "rf: draw directions by leverage scores (relu, leaky, abrelu, abs)"), \
   OPTION("gibbs", NULL, CLI_FLAG, gibbs, 0, 0, \
          "with --leverage: by the published Gibbs sampler instead of exactly; slow"), \
+  OPTION("plain", NULL, CLI_FLAG, plain, 0, 0, \
+         "the published maps: also the constant and linear parts of ReLU-like activations by features; larger errors"), \
   OPTION("degree", "P", CLI_INTEGER, degree, 1, 32, \
          "sketch: degree of the polynomials; default: 4 for a layer, 8 for its derivative"), \
   OPTION("seed", "S", CLI_INTEGER, seed, 0, 9e15, \
@@ -57,6 +59,7 @@ int cli_feature_map(const cli_feature_settings *s, const char *net, int kernel, 
       .sampling = s->gibbs      ? NTK_SAMPLING_GIBBS
                   : s->leverage ? NTK_SAMPLING_LEVERAGE
                                 : NTK_SAMPLING_GAUSSIAN,
+      .plain = s->plain,
       .degree = (int)s->degree,
       .seed = (uint64_t)s->seed,
       .convention = (ntk_convention)convention,
@@ -83,6 +86,7 @@ void cli_feature_json(cli_json *json, const ntk_features *features) {
   cli_json_integer(json, "order0_dim", o.order0_dim);
   cli_json_text(json, "sketch", sketches[o.sketch]);
   cli_json_text(json, "sampling", samplings[o.sampling]);
+  cli_json_bool(json, "plain", o.plain);
   cli_json_integer(json, "degree", o.degree);
   cli_json_integer(json, "seed", (int64_t)o.seed);
   cli_json_real(json, "product_flops_per_record", cost.product_flops);
