@@ -95,7 +95,8 @@ static ntk_status gather(ntk_feature_builder *b, const ntk_taps *taps, ntk_view 
                           .adds = adds};
   if (how == FOLD_SKETCH) {
     g.sign = ntk_draw_signs(b->features, (size_t)taps->taps * (size_t)in.dim);
-    g.shift = ntk_draw_below(b->features, (size_t)taps->taps, span);
+    /* different rotations: the same column of two terms, often the largest of both, never falls upon itself */
+    g.shift = ntk_draw_samples(b->features, (size_t)taps->taps, span);
     if (!g.sign || !g.shift) return no_memory();
   } else if (how == FOLD_CONCAT) {
     int32_t *shift = ntk_features_own(b->features, (size_t)taps->taps, sizeof *shift);
