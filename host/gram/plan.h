@@ -78,7 +78,7 @@ size_t ntk_plan_finish(const ntk_plan *plan, const double *sums, const double *x
 /* Lowering (lower.c): fills in everything but text, outputs and description. */
 ntk_status ntk_plan_lower(ntk_plan *plan, const ntk_network *network, const ntk_plan_options *options);
 
-/* What one can know of widths in the standard parameterisation; convolutions are not computed in it (standard.c). */
+/* What one can know of widths in the standard parameterisation (standard.c). */
 ntk_status ntk_plan_check_widths(const ntk_network *network, ntk_shape shape);
 
 /* What a trained layer adds to T besides S_new: old_weight times the old S, and a constant (standard.c). */

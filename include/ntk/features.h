@@ -33,8 +33,8 @@ typedef enum ntk_feature_method {
 typedef enum ntk_sketch {
   NTK_SKETCH_SRHT = 0,    /**< TensorSRHT: random signs, Hadamard transforms, sampled coordinates. The fastest. */
   NTK_SKETCH_FOURIER = 1, /**< The same with discrete Fourier transforms, real and imaginary parts (the complex variant of
-                               the public code of arXiv:2106.07880); an even sketch_dim. */
-  NTK_SKETCH_COUNT = 2    /**< TensorSketch: CountSketch of both, convolved by FFT (Pham and Pagh 2013); an even sketch_dim. */
+                               the public code of arXiv:2106.07880); of an odd sketch_dim the last column is 0. */
+  NTK_SKETCH_COUNT = 2    /**< TensorSketch: CountSketch of both, convolved by FFT (Pham and Pagh 2013). */
 } ntk_sketch;
 
 /** How the directions of order-1 random features are drawn; order 0 always takes Gaussian ones. */
@@ -50,7 +50,7 @@ typedef enum ntk_sampling {
 typedef struct ntk_features_options {
   ntk_feature_method method;
   int kernel;              /**< NTK_KERNEL_NTK (also 0) or NTK_KERNEL_NNGP. */
-  int64_t dim;             /**< M, columns of Z, 2..2^20; 0: 1024. Networks that need fewer (without activations) give fewer. */
+  int64_t dim;             /**< M, columns of Z, 8..2^20; 0: 1024. Networks that need fewer (without activations) give fewer. */
   int64_t sketch_dim;      /**< ms, columns of the sketched product of every layer, < M; 0: 5/8 of M (3/4 where layers
                                 convolve). The others, M - ms, hold the layer's own features. */
   int64_t order0_dim;      /**< m0, features of s' in every layer; 0: as many as of s. */
