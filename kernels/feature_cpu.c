@@ -77,6 +77,12 @@ static void unit(const ntk_feature_unit *f, int derivative, const float *u, size
       for (size_t i = 0; i < count; i++) out[i] = ntk_unit_step(below, above, u[i]);
     else
       for (size_t i = 0; i < count; i++) out[i] = ntk_unit_pieces(below, above, u[i]);
+  } else if (f->kind == NTK_UNIT_EVEN) {
+    const float length = f->params[0];
+    if (derivative)
+      for (size_t i = 0; i < count; i++) out[i] = scale * ntk_unit_sign(u[i]);
+    else
+      for (size_t i = 0; i < count; i++) out[i] = scale * ntk_unit_even(length, u[i]);
   } else if (derivative) {
     for (size_t i = 0; i < count; i++) out[i] = scale * ntk_unit_slope(f, u[i]);
   } else {

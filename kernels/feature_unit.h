@@ -16,6 +16,10 @@
 NTK_UNIT_FUNCTION float ntk_unit_pieces(float below, float above, float u) { return u > 0 ? above * u : below * u; }
 NTK_UNIT_FUNCTION float ntk_unit_step(float below, float above, float u) { return u > 0 ? above : below; }
 
+/* NTK_UNIT_EVEN and its derivative. */
+NTK_UNIT_FUNCTION float ntk_unit_even(float length, float u) { return fabsf(u) - length; }
+NTK_UNIT_FUNCTION float ntk_unit_sign(float u) { return (float)((u > 0) - (u < 0)); }
+
 /* ---- the others ---- */
 
 NTK_UNIT_FUNCTION float ntk_unit_density(float u) { return 0.39894228040143267794f * expf(-u * u / 2); }
@@ -38,7 +42,7 @@ NTK_UNIT_FUNCTION float ntk_unit_hermite_sum(const float *a, int count, int only
 NTK_UNIT_FUNCTION float ntk_unit_value(const ntk_feature_unit *unit, float u) {
   const float *p = unit->params;
   switch (unit->kind) {
-    case NTK_UNIT_SIGN: return u > 0 ? 1.0f : u < 0 ? -1.0f : 0.0f;
+    case NTK_UNIT_SIGN: return ntk_unit_sign(u);
     case NTK_UNIT_ERF: return erff(u);
     case NTK_UNIT_GELU: return u * ntk_unit_cumulative(u);
     case NTK_UNIT_WAVE: return p[0] * sinf(p[1] * u + p[2]);
@@ -51,7 +55,7 @@ NTK_UNIT_FUNCTION float ntk_unit_value(const ntk_feature_unit *unit, float u) {
     case NTK_UNIT_SILU: return u * ntk_unit_logistic(u);
     case NTK_UNIT_SOFTPLUS: return u > 0 ? u + log1pf(expf(-u)) : log1pf(expf(u));
     case NTK_UNIT_ELU: return u > 0 ? p[1] * u : p[0] * p[1] * expm1f(u);
-    case NTK_UNIT_EVEN: return fabsf(u) - p[0];
+    case NTK_UNIT_EVEN: return ntk_unit_even(p[0], u);
     default: return 0;
   }
 }
@@ -71,7 +75,7 @@ NTK_UNIT_FUNCTION float ntk_unit_slope(const ntk_feature_unit *unit, float u) {
     case NTK_UNIT_SILU: return ntk_unit_logistic(u) * (1 + u * ntk_unit_logistic(-u));
     case NTK_UNIT_SOFTPLUS: return ntk_unit_logistic(u);
     case NTK_UNIT_ELU: return u > 0 ? p[1] : p[0] * p[1] * expf(u);
-    case NTK_UNIT_EVEN: return u > 0 ? 1.0f : u < 0 ? -1.0f : 0.0f;
+    case NTK_UNIT_EVEN: return ntk_unit_sign(u);
     default: return 0; /* sign */
   }
 }

@@ -167,7 +167,8 @@ static void activate(const worker *w, const ntk_feature_op *op, const float *row
     float *unit = w->units + (size_t)r * columns, scale = u->scale1;
     if (u->normalise) {
       const float norm = norm_of(rows + (size_t)r * stride_of(w, op->in), u->inputs) * op->in.scale;
-      for (size_t k = 0; k < columns; k++) unit[k] = norm > 0 ? unit[k] / norm : 0;
+      const float inverse = norm > 0 ? 1 / norm : 0;
+      for (size_t k = 0; k < columns; k++) unit[k] *= inverse;
       scale *= norm;
     }
     if (op->out.dim)
