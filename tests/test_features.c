@@ -87,7 +87,9 @@ static void check_network(const char *text, ntk_shape shape, ntk_features_option
   if (options.dim == 0) options.dim = 2048;
   const errors e = measure(text, shape, options, MAPS);
   cr_expect(e.typical < most, "%s: typical error %.3f", text, e.typical);
-  cr_expect(e.mean < 0.75 * most, "%s: error of the mean %.3f (typical %.3f)", text, e.mean, e.typical);
+  /* polynomials miss a part of the kernel, random features nothing */
+  cr_expect(e.mean < (options.method == NTK_FEATURES_SKETCH ? 0.9 : 0.4) * most,
+            "%s: error of the mean %.3f (typical %.3f)", text, e.mean, e.typical);
 }
 
 /* Two hidden layers as published: 0.14 for m = 512 and 0.059 for m = 2048 are typical (five repetitions). */
@@ -111,14 +113,14 @@ static void check_slope(const char *text, ntk_shape shape, ntk_features_options 
     error[k] = measure(text, shape, options, maps).typical;
   }
   const double slope = log(error[1] / error[0]) / log(8.0);
-  cr_expect(slope < -0.3 && slope > -0.85, "%s: slope %.2f (%.3f to %.3f)", text, slope, error[0], error[1]);
+  cr_expect(slope < -0.4 && slope > -0.85, "%s: slope %.2f (%.3f to %.3f)", text, slope, error[0], error[1]);
 }
 
 /* The published maps. Where patches are folded into few columns errors fall faster at first. */
 Test(features, errors_fall_as_one_over_the_root) {
   const ntk_shape vector = {10, 0, 0}, image = {3, 8, 8};
   check_slope("2*(dense relu) dense", vector, (ntk_features_options){.plain = true}, 16);
-  check_slope("2*(conv3 relu) gap", image, (ntk_features_options){.plain = true}, 16);
+  check_slope("2*(conv3 relu) gap", image, (ntk_features_options){.plain = true}, 64);
   check_slope("2*(conv3 relu) gap", image, (ntk_features_options){.plain = true, .kernel = NTK_KERNEL_NNGP}, 24);
   check_slope("2*(conv3 relu) gap", image, (ntk_features_options){.plain = true, .method = NTK_FEATURES_SKETCH}, 12);
 }
@@ -418,6 +420,10 @@ Test(features, refused) {
   ntk_features *f = new_features("2*(dense relu) dense", vector, (ntk_features_options){0});
   float *z = malloc(1024 * sizeof *z);
   double x[] = {1, NAN, 0, 2};
+  ntk_features *steep = new_features("dense exp(b=300) dense", vector, (ntk_features_options){0});
+  double far[] = {9, 9, 9, 9};
+  ntk_test_expect_failure(ntk_features_compute(NULL, steep, far, 1, z, NULL), NTK_ERROR_NETWORK, "range of float32");
+  ntk_features_free(steep);
   ntk_test_expect_failure(ntk_features_compute(NULL, f, x, 1, z, NULL), NTK_ERROR_DATA, "not finite");
   ntk_test_expect_failure(ntk_features_compute(NULL, f, x, 0, z, NULL), NTK_ERROR_ARGUMENT, "");
   ntk_context *small = ntk_test_context("auto");

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "host/clock.h"
 #include "host/cuda/call.h"
 #include "host/cuda/feature_steps.h"
 #include "host/status.h"
@@ -125,12 +125,6 @@ static ntk_status read_marks(ntk_cuda_feature_batch *b, ntk_features_times *time
   return NTK_OK;
 }
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- a batch ---- */
 
 /* `count` inputs as float32. */
@@ -161,9 +155,9 @@ ntk_status ntk_cuda_feature_batch_run(ntk_cuda_feature_batch *b, const ntk_featu
   const ntk_features *f = b->features;
   const size_t inputs = (size_t)count * ntk_cuda_feature_input(f) * sizeof(float);
   const size_t results = (size_t)count * (size_t)f->result.dim * sizeof(float);
-  const double started = now();
+  const double started = ntk_now();
   NTK_TRY(read_inputs(b, source, first, count));
-  times->input += now() - started;
+  times->input += ntk_now() - started;
   b->mark_count = 0;
   NTK_TRY(ntk_cuda_feature_mark(b, NTK_CUDA_PHASE_INPUT));
   NTK_CUDA_TRY(cudaMemcpyAsync(b->images, b->staging, inputs, cudaMemcpyHostToDevice, b->stream),

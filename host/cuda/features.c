@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "host/clock.h"
 #include "host/context.h"
 #include "host/cuda/call.h"
 #include "host/cuda/feature_batch.h"
@@ -45,12 +45,6 @@ typedef struct member {
   home *home;
   ntk_cuda_feature_batch batch;
 } member;
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- what stays on the devices ---- */
 
@@ -191,9 +185,7 @@ static void *work(void *argument) {
   pthread_mutex_lock(&t->lock);
   if (status != NTK_OK && t->status == NTK_OK) report(t, m, status);
   if (status != NTK_OK) atomic_store(&t->failed, 1);
-  double *sum = (double *)&t->times;
-  const double *own = (const double *)&times;
-  for (size_t k = 0; k < sizeof times / sizeof(double); k++) sum[k] += own[k];
+  ntk_features_times_add(&t->times, &times);
   pthread_mutex_unlock(&t->lock);
   return NULL;
 }
@@ -227,24 +219,20 @@ ntk_status ntk_cuda_features_run(ntk_context *context, const ntk_features *featu
   team t = {.context = context, .features = features, .source = source, .first = first, .count = count, .out = out};
   member crew[MOST_CREW];
   int size = 0, before = 0;
-  const double started = now();
+  const double started = ntk_now();
   /* what stays on the devices is a part of the map that no caller can see change */
   homes *all = homes_of((ntk_features *)features);
   if (!all) return ntk_fail(NTK_ERROR_MEMORY, "no memory for features");
   NTK_CUDA_TRY(cudaGetDevice(&before), "asking for the device");
   pthread_mutex_init(&t.lock, NULL);
   ntk_status status = gather_crew(&t, all, crew, &size);
-  t.times.draw = now() - started;
+  t.times.draw = ntk_now() - started;
   if (status == NTK_OK) run_crew(crew, size);
   const bool keep = t.status == NTK_OK || t.status == NTK_ERROR_INTERRUPTED;
   for (int k = 0; k < size; k++) leave(all, &crew[k], keep);
   cudaSetDevice(before); /* this is the caller's thread */
   pthread_mutex_destroy(&t.lock);
-  if (times) {
-    double *sum = (double *)times;
-    const double *own = (const double *)&t.times;
-    for (size_t k = 0; k < sizeof *times / sizeof(double); k++) sum[k] += own[k];
-  }
+  if (times) ntk_features_times_add(times, &t.times);
   if (status != NTK_OK) return status;
   return t.status == NTK_OK ? NTK_OK : ntk_fail(t.status, "%s", t.message);
 }

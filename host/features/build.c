@@ -48,7 +48,6 @@ ntk_status ntk_feature_add(ntk_feature_builder *b, ntk_feature_op op) {
   if (!ops) return no_memory();
   f->ops = ops;
   use(f, op.in), use(f, op.psi), use(f, op.out), use(f, op.psi_out);
-  op.layer = b->layer;
   f->ops[f->op_count++] = op;
   return NTK_OK;
 }
@@ -220,7 +219,7 @@ static ntk_status lower_affine(ntk_feature_builder *b, const ntk_layer *layer, n
   const bool copies = a.standard != 0; /* T gets the sum of the old S over the filter, not the new S */
   const int at = psi + (copies ? f + bias : 0);
   NTK_TRY(add_slot(b, taps.outputs, (int64_t)at + f + bias, &slot));
-  if (psi) NTK_TRY(gather(b, &taps, n->psi, how_psi, a.w, false, slot, 0, psi));
+  NTK_TRY(gather(b, &taps, n->psi, how_psi, a.w, false, slot, 0, psi));
   if (copies) NTK_TRY(gather(b, &taps, n->f, how_f, a.standard, false, slot, psi, f));
   if (copies && bias) NTK_TRY(fill(b, slot, psi + f, 1));
   NTK_TRY(gather(b, &taps, n->f, how_f, a.w, false, slot, at, f));
@@ -239,7 +238,7 @@ static ntk_status pool_rows(ntk_feature_builder *b, const ntk_taps *taps, double
   if (together(&old)) {
     NTK_TRY(gather(b, taps, both(&old), FOLD_SUM, scale, false, slot, 0, old.psi.dim + old.f.dim));
   } else {
-    if (old.psi.dim) NTK_TRY(gather(b, taps, old.psi, FOLD_SUM, scale, false, slot, 0, old.psi.dim));
+    NTK_TRY(gather(b, taps, old.psi, FOLD_SUM, scale, false, slot, 0, old.psi.dim));
     NTK_TRY(gather(b, taps, old.f, FOLD_SUM, scale, false, slot, old.psi.dim, old.f.dim));
   }
   n->psi = (ntk_view){slot, 0, old.psi.dim, 1}, n->f = (ntk_view){slot, old.psi.dim, old.f.dim, 1};
@@ -247,7 +246,7 @@ static ntk_status pool_rows(ntk_feature_builder *b, const ntk_taps *taps, double
   return NTK_OK;
 }
 
-/* Whether an affine layer that stands right behind needs a column for its bias, and whether the next one is trained. */
+/* Whether an affine layer that stands right behind layer k needs a column for its bias. */
 static bool reserves(const ntk_layers *layers, size_t k) {
   if (k + 1 >= layers->count) return false;
   const ntk_layer *next = &layers->items[k + 1];
@@ -256,6 +255,8 @@ static bool reserves(const ntk_layers *layers, size_t k) {
   return dense && (next->has_bias || next->has_gamma);
 }
 
+/* Whether the next affine layer from `from` on is trained; where there is none, what `outside` says of the one behind
+ * the branch. */
 static bool trained_next(const ntk_layers *layers, size_t from, bool outside) {
   for (size_t k = from; k < layers->count; k++) {
     const ntk_layer *layer = &layers->items[k];
@@ -297,7 +298,7 @@ static ntk_status lower_flatten(ntk_feature_builder *b, const ntk_layers *layers
   const int f = folded(&taps, n->f.dim, input ? 1 << 24 : b->features->order1 - reserve, &how_f);
   if (n->psi.dim) psi = folded(&taps, n->psi.dim, product_dim(b, layers, k), &how_psi);
   NTK_TRY(add_slot(b, 1, (int64_t)psi + f + reserve, &slot));
-  if (psi) NTK_TRY(gather(b, &taps, n->psi, how_psi, scale, false, slot, 0, psi));
+  NTK_TRY(gather(b, &taps, n->psi, how_psi, scale, false, slot, 0, psi));
   NTK_TRY(gather(b, &taps, n->f, how_f, scale, false, slot, psi, f));
   *n = (ntk_feature_node){.psi = {slot, 0, psi, 1}, .f = {slot, psi, f, 1}, .free_column = reserve};
   return NTK_OK;
@@ -388,7 +389,6 @@ static ntk_status lower_sum(ntk_feature_builder *b, const ntk_layers *layers, si
     f[i] = branch.f, psi[i] = branch.psi;
   }
   b->nesting--;
-  b->layer = sum->number;
   if (status == NTK_OK) {
     bool f_fits, psi_fits;
     int slot = 0;
@@ -447,7 +447,6 @@ static ntk_status lower_activation(ntk_feature_builder *b, const ntk_layers *lay
 
 static ntk_status lower_layers(ntk_feature_builder *b, const ntk_layers *layers, ntk_feature_node *n) {
   for (size_t k = 0; k < layers->count; k++) {
-    b->layer = layers->items[k].number;
     switch (layers->items[k].kind) {
       case NTK_LAYER_CONV:
       case NTK_LAYER_DENSE: NTK_TRY(lower_affine(b, &layers->items[k], n)); break;

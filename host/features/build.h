@@ -6,7 +6,6 @@
 
 typedef struct ntk_feature_builder {
   ntk_features *features;
-  int layer;   /* the number of the layer that is lowered */
   int nesting; /* depth of sums */
 } ntk_feature_builder;
 

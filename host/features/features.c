@@ -17,11 +17,11 @@ static ntk_status check_range(const char *what, int64_t value, int64_t low, int6
                   (long long)low, (long long)high);
 }
 
-/* Whether rows are those of pixels. */
+/* Whether a readout comes behind other layers: a network on images, and so with convolutions. */
 static bool convolves(const ntk_network *network) {
   for (size_t k = 0; k < network->flat.count; k++) {
     const ntk_layer_kind kind = network->flat.items[k].kind;
-    if (kind == NTK_LAYER_CONV || kind == NTK_LAYER_SUM) return true;
+    if (kind == NTK_LAYER_GAP || kind == NTK_LAYER_LAP || (kind == NTK_LAYER_FLATTEN && k > 0)) return true;
   }
   return false;
 }
@@ -85,16 +85,15 @@ static ntk_status place_slots(ntk_features *f) {
 
 /* Images at a time: enough rows for the matrix products, few enough to stay near the cores. */
 static void choose_batch(ntk_features *f) {
-  int fewest = 1 << 30;
+  int fewest = 0; /* pixels of an activation; 0: only behind the readout, one row an image */
   for (int k = 0; k < f->op_count; k++) {
-    if (!f->ops[k].unit) continue;
-    const int pixels = f->slots[f->ops[k].in.slot].pixels;
-    if ((pixels > 1 || f->shape.height == 0 || f->slots[0].pixels == 1) && pixels < fewest) fewest = pixels;
+    const int pixels = f->ops[k].unit ? f->slots[f->ops[k].in.slot].pixels : 0;
+    if (pixels > 1 && (fewest == 0 || pixels < fewest)) fewest = pixels;
   }
   const size_t fit = (size_t)BATCH_BYTES / (f->floats_per_image * sizeof(float));
-  int batch = fewest < MOST_ROWS ? MOST_ROWS / fewest : 1;
+  int batch = fewest == 0 ? MOST_BATCH : MOST_ROWS / fewest;
   if (f->slots[0].pixels > 1 && (size_t)batch > fit) batch = (int)fit;
-  f->batch = batch < 1 ? 1 : batch > MOST_BATCH ? MOST_BATCH : batch;
+  f->batch = batch < 1 ? 1 : batch;
   for (int k = 0; k < f->op_count; k++) {
     if (!f->ops[k].unit) continue;
     const int rows = f->slots[f->ops[k].in.slot].pixels * f->batch;

@@ -65,7 +65,6 @@ typedef enum ntk_feature_op_kind { NTK_OP_GATHER, NTK_OP_FILL, NTK_OP_UNIT } ntk
 
 typedef struct ntk_feature_op {
   ntk_feature_op_kind kind;
-  int layer; /* number of the network's layer */
   ntk_view in, psi, out, psi_out;
   ntk_feature_gather gather;
   float fill; /* the value of `out`, one column */
@@ -97,6 +96,12 @@ struct ntk_features {
   void *cuda;
   void (*free_cuda)(void *);
 };
+
+/* Adds seconds of every stage. */
+static inline void ntk_features_times_add(ntk_features_times *to, const ntk_features_times *from) {
+  to->draw += from->draw, to->input += from->input, to->products += from->products;
+  to->units += from->units, to->sketches += from->sketches, to->sums += from->sums;
+}
 
 /* build.c: network -> operations. */
 ntk_status ntk_features_build(ntk_features *features, const ntk_network *network);

@@ -3,8 +3,8 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "host/clock.h"
 #include "host/context.h"
 #include "host/features/features.h"
 #include "host/status.h"
@@ -161,15 +161,9 @@ static void draw_in_threads(drawing *d, int threads) {
   for (int k = 0; k < started; k++) pthread_join(others[k], NULL);
 }
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 ntk_status ntk_features_draw(ntk_context *context, ntk_features *features, double *seconds) {
   if (atomic_load(&features->drawn)) return NTK_OK;
-  const double started = now();
+  const double started = ntk_now();
   pthread_mutex_lock(&features->lock);
   bool memory = true;
   if (!atomic_load(&features->drawn)) {
@@ -190,7 +184,7 @@ ntk_status ntk_features_draw(ntk_context *context, ntk_features *features, doubl
     }
   }
   pthread_mutex_unlock(&features->lock);
-  if (seconds) *seconds += now() - started;
+  if (seconds) *seconds += ntk_now() - started;
   return memory ? NTK_OK
                 : ntk_fail(NTK_ERROR_MEMORY, "no memory for %lld bytes of random matrices: choose a smaller --dim",
                            (long long)features->cost.random_bytes);

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "host/clock.h"
 #include "host/context.h"
 #include "host/cuda/features.h"
 #include "host/features/features.h"
@@ -38,12 +38,6 @@ typedef struct worker {
   ntk_product_fft **ffts; /* [op] */
   ntk_features_times times;
 } worker;
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static ntk_status no_memory(const ntk_features *f) {
   return ntk_fail(NTK_ERROR_MEMORY,
@@ -211,38 +205,38 @@ static void run_unit(worker *w, const ntk_feature_op *op, const ntk_product_fft 
   for (int first = 0; first < rows; first += u->rows) {
     const int some = rows - first < u->rows ? rows - first : u->rows;
     const float *in = rows_of(w, op->in) + (size_t)first * stride_of(w, op->in);
-    const double started = now();
+    const double started = ntk_now();
     double multiplied = started;
     if (u->polynomial[0]) {
       expand(w, op, in, (size_t)first, some);
     } else {
       multiply(w, op, in, some);
-      multiplied = now();
+      multiplied = ntk_now();
       activate(w, op, in, (size_t)first, some);
     }
-    const double activated = now();
+    const double activated = ntk_now();
     if (op->psi_out.dim) sketch(w, op, fft, (size_t)first, some);
     w->times.products += multiplied - started, w->times.units += activated - multiplied;
-    w->times.sketches += now() - activated;
+    w->times.sketches += ntk_now() - activated;
   }
 }
 
 static ntk_status run_batch(worker *w, int64_t at, int count) {
   const team *t = w->team;
   const ntk_features *f = t->features;
-  const double started = now();
+  const double started = ntk_now();
   NTK_TRY(read_batch(w, t->first + at, count));
-  w->times.input += now() - started;
+  w->times.input += ntk_now() - started;
   for (int k = 0; k < f->op_count; k++) {
     const ntk_feature_op *op = &f->ops[k];
-    const double before = now();
+    const double before = ntk_now();
     if (op->kind == NTK_OP_UNIT) {
       run_unit(w, op, w->ffts[k], count);
       continue;
     }
     if (op->kind == NTK_OP_GATHER) run_gather(w, op, count);
     if (op->kind == NTK_OP_FILL) run_fill(w, op, count);
-    w->times.sums += now() - before;
+    w->times.sums += ntk_now() - before;
   }
   const float scale = (float)(f->result.scale * sqrt(f->scale));
   for (int i = 0; i < count; i++) {
@@ -273,9 +267,7 @@ static void *work(void *argument) {
     snprintf(t->message, sizeof t->message, "%s", ntk_last_error());
     atomic_store(&t->failed, 1);
   }
-  double *sum = (double *)&t->times;
-  const double *own = (const double *)&w.times;
-  for (size_t k = 0; k < sizeof t->times / sizeof(double); k++) sum[k] += own[k];
+  ntk_features_times_add(&t->times, &w.times);
   pthread_mutex_unlock(&t->lock);
   close_worker(&w);
   return NULL;
@@ -300,12 +292,10 @@ ntk_status ntk_features_threads(const ntk_context *context, const ntk_features *
   return NTK_OK;
 }
 
-ntk_status ntk_features_run(ntk_context *context, const ntk_features *features, ntk_feature_source source,
-                            int64_t first, int64_t count, float *out, ntk_features_times *times) {
+static ntk_status run_on_cpu(ntk_context *context, const ntk_features *features, ntk_feature_source source,
+                             int64_t first, int64_t count, float *out, ntk_features_times *times) {
   enum { MOST_THREADS = 1024 };
   int threads, started = 0;
-  if (count < 1) return NTK_OK;
-  if (ntk_context_uses_cuda(context)) return ntk_cuda_features_run(context, features, source, first, count, out, times);
   NTK_TRY(ntk_features_threads(context, features, count, &threads));
   team t = {.context = context,
             .features = features,
@@ -327,12 +317,28 @@ ntk_status ntk_features_run(ntk_context *context, const ntk_features *features, 
   ntk_blas_threads_pop();
   pthread_mutex_destroy(&t.lock);
   free(others);
-  if (times) {
-    double *sum = (double *)times;
-    const double *own = (const double *)&t.times;
-    for (size_t k = 0; k < sizeof *times / sizeof(double); k++) sum[k] += own[k];
-  }
+  if (times) ntk_features_times_add(times, &t.times);
   return t.status == NTK_OK ? NTK_OK : ntk_fail(t.status, "%s", t.message);
+}
+
+/* Weights and exponentials can be so large that features overflow. */
+static ntk_status check_finite(const ntk_features *features, int64_t first, int64_t count, const float *z) {
+  const size_t dim = (size_t)features->result.dim;
+  for (size_t k = 0; k < (size_t)count * dim; k++)
+    if (!isfinite(z[k]))
+      return ntk_fail(
+          NTK_ERROR_NETWORK,
+          "the features of input %lld leave the range of float32: choose W, or what is in an exponential, smaller",
+          (long long)first + (long long)(k / dim));
+  return NTK_OK;
+}
+
+ntk_status ntk_features_run(ntk_context *context, const ntk_features *features, ntk_feature_source source,
+                            int64_t first, int64_t count, float *out, ntk_features_times *times) {
+  if (count < 1) return NTK_OK;
+  NTK_TRY(ntk_context_uses_cuda(context) ? ntk_cuda_features_run(context, features, source, first, count, out, times)
+                                         : run_on_cpu(context, features, source, first, count, out, times));
+  return check_finite(features, first, count, out);
 }
 
 ntk_status ntk_features_compute(ntk_context *context, const ntk_features *features, const double *x, int64_t n,

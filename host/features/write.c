@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "host/clock.h"
 #include "host/context.h"
 #include "host/cuda/features.h"
 #include "host/features/features.h"
@@ -44,12 +44,6 @@ static char *make_manifest(const ntk_features *f, const char *engine, const ntk_
   return text;
 }
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 typedef struct job {
   ntk_context *context;
   const ntk_features *features;
@@ -72,7 +66,7 @@ static bool is_done(const job *j, int64_t block) {
 static void report_progress(const job *j) {
   const ntk_context *context = j->context;
   if (!context || !context->progress) return;
-  const double seconds = now() - j->started, computed = (double)j->report.rows_computed;
+  const double seconds = ntk_now() - j->started, computed = (double)j->report.rows_computed;
   const double rate = seconds > 0 ? computed / seconds : 0;
   const int64_t done = j->report.rows_computed + j->report.rows_resumed;
   const ntk_progress p = {.stage = "features",
@@ -170,12 +164,12 @@ ntk_status ntk_features_write(ntk_context *context, const ntk_features *features
            .data = data,
            .rows = ntk_dataset_count(data),
            .columns = ntk_features_dim(features),
-           .started = now()};
+           .started = ntk_now()};
   j.report.rows = j.rows;
   char *manifest = make_manifest(features, ntk_context_engine(context), data, options->path);
   const ntk_status status =
       manifest ? run(&j, options, manifest) : ntk_fail(NTK_ERROR_MEMORY, "no memory for a manifest");
-  j.report.seconds = now() - j.started;
+  j.report.seconds = ntk_now() - j.started;
   free(manifest), free(j.block), free(j.tile);
   if (report) *report = j.report;
   return status;

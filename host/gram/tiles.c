@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "host/clock.h"
 #include "host/context.h"
 #include "host/cuda/device.h"
 #include "host/data/dataset.h"
@@ -42,12 +43,6 @@ typedef struct team {
   ntk_status status; /* the first failure */
   char message[1024];
 } team;
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -201,7 +196,7 @@ static void *worker_main(void *argument) {
 static void report(const ntk_context *context, const ntk_plan *plan, const team *t, int64_t resumed, double started) {
   if (!context || !context->progress) return;
   ntk_progress p = {
-      .stage = t->job->stage, .total = total_pairs(t->job), .seconds = now() - started, .seconds_left = -1};
+      .stage = t->job->stage, .total = total_pairs(t->job), .seconds = ntk_now() - started, .seconds_left = -1};
   int64_t computed = atomic_load(&t->shared.pairs);
   p.done = computed + resumed;
   if (p.seconds > 0) p.pairs_per_second = (double)computed / p.seconds;
@@ -247,7 +242,7 @@ static ntk_status run_team(ntk_context *context, const ntk_plan *plan, team *t, 
 }
 
 ntk_status ntk_tiles_run(ntk_context *context, const ntk_plan *plan, ntk_tiles_job *job) {
-  double started = now();
+  double started = ntk_now();
   if (job->tile <= 0) NTK_TRY(ntk_tiles_choose(context, plan, job));
   team t = {.job = job, .symmetric = job->columns.count == 0};
   t.shared.plan = plan;
@@ -274,7 +269,7 @@ ntk_status ntk_tiles_run(ntk_context *context, const ntk_plan *plan, ntk_tiles_j
   pthread_condattr_destroy(&attributes);
   pthread_mutex_destroy(&t.lock);
   job->pairs_recomputed = atomic_load(&t.shared.recomputed);
-  job->seconds = now() - started;
+  job->seconds = ntk_now() - started;
   if (status == NTK_OK && t.status != NTK_OK) status = ntk_fail(t.status, "%s", t.message);
   return status;
 }

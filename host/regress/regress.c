@@ -3,15 +3,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "host/clock.h"
 #include "host/regress/blas.h"
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static ntk_status prepare(ntk_regression *r) {
   const int64_t n = r->problem->train_count;
@@ -68,7 +62,7 @@ static void release(ntk_regression *r) {
 
 ntk_status ntk_regress(ntk_context *context, const ntk_regress_problem *problem, const ntk_regress_options *options,
                        ntk_regress_result *result) {
-  const double start = now();
+  const double start = ntk_now();
   if (!problem || !options || !result) {
     return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_regress: problem, options and result must not be NULL");
   }
@@ -81,7 +75,7 @@ ntk_status ntk_regress(ntk_context *context, const ntk_regress_problem *problem,
   ntk_blas_threads_pop();
   release(&r);
   if (status != NTK_OK) ntk_regress_result_free(result);
-  result->seconds = now() - start;
+  result->seconds = ntk_now() - start;
   return status;
 }
 

@@ -84,17 +84,17 @@ static ntk_status run(ntk_ridge_fit *fit, ntk_ridge_result *result) {
   fit->flops_total = all_flops(fit);
   NTK_TRY(allocate(fit));
   NTK_TRY(allocate_result(fit, result));
-  const double accumulating = ntk_ridge_now();
+  const double accumulating = ntk_now();
   NTK_TRY(ntk_ridge_advance(fit, 0, 0));
   NTK_TRY(ntk_ridge_accumulate(fit));
-  const double solving = ntk_ridge_now();
+  const double solving = ntk_now();
   result->accumulate_seconds = solving - accumulating;
   result->accumulate_gflops = 1e-9 * fit->flops_done / result->accumulate_seconds;
   NTK_TRY(solve(fit));
-  const double predicting = ntk_ridge_now();
+  const double predicting = ntk_now();
   result->solve_seconds = predicting - solving;
   NTK_TRY(ntk_ridge_predict(fit, result));
-  result->predict_seconds = ntk_ridge_now() - predicting;
+  result->predict_seconds = ntk_now() - predicting;
   describe(fit, result);
   return NTK_OK;
 }
@@ -108,7 +108,7 @@ static void release(ntk_ridge_fit *fit) {
 
 ntk_status ntk_ridge(ntk_context *context, const ntk_ridge_problem *problem, const ntk_ridge_options *options,
                      ntk_ridge_result *result) {
-  const double start = ntk_ridge_now();
+  const double start = ntk_now();
   if (!problem || !options || !result) {
     return ntk_fail(NTK_ERROR_ARGUMENT, "ntk_ridge: problem, options and result must not be NULL");
   }
@@ -128,7 +128,7 @@ ntk_status ntk_ridge(ntk_context *context, const ntk_ridge_problem *problem, con
   ntk_blas_threads_pop();
   release(&fit);
   if (status != NTK_OK) ntk_ridge_result_free(result);
-  result->seconds = ntk_ridge_now() - start;
+  result->seconds = ntk_now() - start;
   return status;
 }
 

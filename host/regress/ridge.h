@@ -6,6 +6,7 @@
 #include <lapacke.h>
 #include <ntk/ridge.h>
 
+#include "host/clock.h"
 #include "host/context.h"
 #include "host/status.h"
 
@@ -51,8 +52,6 @@ ntk_status ntk_feature_check(const char *name, int64_t first, int64_t count, int
 /* ridge_check.c: everything that must hold before a row is read. */
 ntk_status ntk_ridge_check(const ntk_ridge_problem *problem, const ntk_ridge_options *options);
 
-/* ridge_blocks.c */
-double ntk_ridge_now(void);
 ntk_status ntk_ridge_allocate(int64_t rows, int64_t columns, size_t size, const char *what, void **out);
 ntk_status ntk_ridge_blocks_allocate(ntk_ridge_fit *fit);
 /* Converts rows as read; fills fit->squares. */

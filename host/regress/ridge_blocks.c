@@ -9,12 +9,6 @@
 /* Rows of a block, whatever the budget: more make a product no faster, and a cancellation waits for a block. */
 enum { MOST_ROWS = 2048, LANES = 8 };
 
-double ntk_ridge_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 ntk_status ntk_ridge_allocate(int64_t rows, int64_t columns, size_t size, const char *what, void **out) {
   size_t count, bytes;
   const bool overflow =
@@ -97,7 +91,7 @@ ntk_status ntk_ridge_load(ntk_ridge_fit *fit, const ntk_feature_rows *source, co
 
 static void report(ntk_ridge_fit *fit) {
   const bool last = fit->rows_done == fit->rows_total;
-  const double time = ntk_ridge_now();
+  const double time = ntk_now();
   if (!fit->context || !fit->context->progress || (!last && time - fit->reported < 0.1)) return;
   fit->reported = time;
   const double seconds = time - fit->started;

@@ -1,4 +1,4 @@
-/* The ridge of the best accuracy on training rows that are held out for that. */
+/* The ridge that does best on training rows that are held out for that. */
 #include <cblas.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "host/regress/regress.h"
 #include "host/regress/ridge.h"
 
-enum { DEFAULT_CANDIDATES = 11 };
+enum { POWERS = 11, FINER = 4 }; /* default candidates: powers of ten, and steps around the best of them */
 
 /* --- which rows --- */
 
@@ -177,7 +177,7 @@ static const quality *chosen(const search *s) {
 
 size_t ntk_ridge_candidates(const ntk_ridge_options *options) {
   if (!options->choose_ridge) return 0;
-  return options->ridges ? options->ridge_count : DEFAULT_CANDIDATES;
+  return options->ridges ? options->ridge_count : POWERS + FINER;
 }
 
 /* Judges one candidate; *improved: no other has so many right, or so small an error. */
@@ -202,7 +202,7 @@ static ntk_status try_ridge(search *s, double ridge, bool *improved) {
 static ntk_status search_default(search *s) {
   const double unit = ntk_ridge_mean_square(s->fit);
   bool improved;
-  for (int k = DEFAULT_CANDIDATES - 1, failures = 0; k >= 0 && failures < 3; k--) {
+  for (int k = POWERS - 1, failures = 0; k >= 0 && failures < 3; k--) {
     NTK_TRY(try_ridge(s, unit * pow(10, k - 9), &improved));
     failures = improved ? 0 : failures + 1;
   }
@@ -233,7 +233,7 @@ ntk_status ntk_ridge_choose(ntk_ridge_fit *fit) {
   search s = {.fit = fit};
   NTK_TRY(ntk_ridge_allocate(fit->held_count, fit->problem->classes, sizeof *s.predictions, "the held-out predictions",
                              (void **)&s.predictions));
-  s.judged = calloc(ntk_ridge_candidates(fit->options) + 4, sizeof *s.judged);
+  s.judged = calloc(ntk_ridge_candidates(fit->options), sizeof *s.judged);
   const ntk_status status =
       s.judged ? run_search(&s) : ntk_fail(NTK_ERROR_MEMORY, "no memory for the candidate ridges");
   free(s.predictions);

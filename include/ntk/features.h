@@ -117,7 +117,8 @@ typedef struct ntk_features_times {
  *  @param x   n inputs of the map's shape, row-major (N, C, H, W), finite.
  *  @param out n x ntk_features_dim values, row-major, owned by the caller.
  *  @param times is added to; may be NULL.
- *  @return NTK_OK; NTK_ERROR_ARGUMENT; NTK_ERROR_DATA (a non-finite input); NTK_ERROR_MEMORY (says how much is needed);
+ *  @return NTK_OK; NTK_ERROR_ARGUMENT; NTK_ERROR_DATA (a non-finite input); NTK_ERROR_NETWORK (features that leave the
+ *          range of float32); NTK_ERROR_MEMORY (says how much is needed);
  *          NTK_ERROR_DEVICE (a CUDA device or library); NTK_ERROR_INTERRUPTED. */
 NTK_API ntk_status ntk_features_compute(ntk_context *context, const ntk_features *features, const double *x, int64_t n,
                                         float *out, ntk_features_times *times);

@@ -39,6 +39,11 @@ run 0 features "${net[@]}" --data npy:X.npy --dim 600 --out Z.npy --resume --jso
 json '$j->{report}{rows_resumed} == 900 && $j->{report}{rows_computed} == 0'
 run 0 features "${net[@]}" --data npy:X.npy --dim 600 --out Z.npy --overwrite --leverage --json
 json '$j->{sampling} eq "leverage"'
+run 0 features "${net[@]}" --data npy:X.npy --dim 600 --out P.npy --plain --json
+json '$j->{plain} && $j->{dim} == 600'
+cmp -s P.npy Z1.npy && fail '--plain changes nothing'
+run 17 features "${net[@]}" --data npy:X.npy --dim 600 --out P.npy --resume
+err_has 'plain'
 run 11 verify Z.npy
 err_has 'random features'
 

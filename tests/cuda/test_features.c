@@ -125,6 +125,20 @@ Test(cuda_features, small) {
   agree(&conv);
 }
 
+/* The published maps, whose steps are applied where the sketch reads them. */
+Test(cuda_features, plain) {
+  for (int sketch = NTK_SKETCH_SRHT; sketch <= NTK_SKETCH_COUNT; sketch++) {
+    const ntk_features_options options = {.dim = 96, .plain = true, .sketch = (ntk_sketch)sketch};
+    const problem dense = {"2*(dense relu) dense leaky(0.2) dense", vector, 9, options};
+    const problem conv = {"conv3 relu avgpool2 conv3 relu gap", image, 3, options};
+    agree(&dense);
+    agree(&conv);
+  }
+  const problem sketched = {
+      "2*(dense relu) dense", vector, 4, {.method = NTK_FEATURES_SKETCH, .plain = true, .dim = 70}};
+  agree(&sketched);
+}
+
 Test(cuda_features, connected) {
   static const char *const nets[] = {
       "3*(dense(W=1.2, b=0.3) relu) dense(b=0.1)",
