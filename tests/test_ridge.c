@@ -291,7 +291,7 @@ Test(ridge, chooses_on_held_out_rows_then_fits_all) {
                                  .choose_ridge = true,
                                  .ridges = seed % 5 > 1 ? given : NULL,
                                  .ridge_count = 7,
-                                 .held_out = seed % 2 ? 0.35 : 0,
+                                 .held_out = seed % 2 ? 0.35 : 0.1,
                                  .held_out_seed = seed};
     bool held[57];
     int64_t count;
@@ -325,6 +325,67 @@ Test(ridge, chooses_on_held_out_rows_then_fits_all) {
   }
   cr_assert(more_accurate > 0 && less_wrong > 0, "accuracy and error never disagree: %d, %d", more_accurate,
             less_wrong);
+}
+
+/* Every row left out and predicted by a fit to the others. */
+static void leave_out_by_hand(const ridge_case *c, const ntk_ridge_options *o, double ridge, double *accuracy,
+                              double *error) {
+  const int64_t n = c->problem.train.count;
+  *accuracy = *error = 0;
+  for (int64_t i = 0; i < n; i++) {
+    bool held[40] = {false};
+    double right, wrong;
+    held[i] = true;
+    eliminate(c, o->targets, ridge, held, o->unit_rows, &right, &wrong);
+    *accuracy += right / (double)n, *error += wrong / (double)n;
+  }
+}
+
+/* Few rows: leave-one-out against as many fits, with given and with default candidates; the primal form and a share to
+ * hold out still hold out. */
+Test(ridge, few_rows_are_left_out_one_by_one) {
+  const double given[] = {20, 0.4, 3, 1e-2, 100};
+  for (unsigned seed = 1; seed <= 8; seed++) {
+    ridge_case c;
+    ridge_make(&c, 40, 9, seed % 2 ? 7 : 60, 3, seed);
+    ntk_ridge_options options = {.targets = seed % 3 ? NTK_TARGETS_ONE_HOT : NTK_TARGETS_CENTRED,
+                                 .unit_rows = seed % 4 == 1,
+                                 .choose_ridge = true,
+                                 .ridges = seed > 2 ? given : NULL,
+                                 .ridge_count = 5,
+                                 .form = seed % 2 ? NTK_RIDGE_AUTO : NTK_RIDGE_DUAL};
+    ntk_ridge_result chosen = solve(NULL, &c, options);
+    cr_assert(chosen.leave_one_out && chosen.held_out_count == 40 && chosen.form == NTK_RIDGE_DUAL);
+    double accuracy, error, unit = options.unit_rows ? 1 : square_mean(&c);
+    leave_out_by_hand(&c, &options, chosen.ridge, &accuracy, &error);
+    cr_assert_float_eq(chosen.held_out_accuracy, accuracy, 1e-12);
+    cr_assert_float_eq(chosen.held_out_error, error, 1e-7 * error);
+    bool known = false;
+    for (int k = 0; k < (seed > 2 ? 5 : 17); k++) { /* the upper powers: the lower ones are singular here */
+      const double ridge = seed > 2 ? given[k] : unit * pow(10, 1 - k / 4.0);
+      double other_accuracy, other_error;
+      leave_out_by_hand(&c, &options, ridge, &other_accuracy, &other_error);
+      cr_assert(accuracy > other_accuracy - 1e-9, "seed %u: %g does better than %g", seed, ridge, chosen.ridge);
+      if (accuracy < other_accuracy + 1e-9) cr_assert(error <= other_error * (1 + 1e-9), "seed %u: %g", seed, ridge);
+      known = known || fabs(ridge - chosen.ridge) < 1e-9 * ridge;
+    }
+    cr_assert(known || seed <= 2, "seed %u: %g is no candidate", seed, chosen.ridge);
+    ntk_ridge_result fixed =
+        solve(NULL, &c,
+              (ntk_ridge_options){.targets = options.targets, .unit_rows = options.unit_rows, .ridge = chosen.ridge});
+    expect_near(chosen.predictions, fixed.predictions, 9 * 3, 1e-7, "prediction");
+    expect_weights(&c, &chosen, options.unit_rows);
+    ntk_ridge_result_free(&chosen);
+    ntk_ridge_result_free(&fixed);
+    const ntk_ridge_options hold[] = {{.choose_ridge = true, .form = NTK_RIDGE_PRIMAL},
+                                      {.choose_ridge = true, .held_out = 0.1}};
+    for (int k = 0; k < 2; k++) {
+      chosen = solve(NULL, &c, hold[k]);
+      cr_assert(!chosen.leave_one_out && chosen.held_out_count == 4);
+      ntk_ridge_result_free(&chosen);
+    }
+    ridge_free(&c);
+  }
 }
 
 /* Candidates that rounding makes singular are skipped; where none is left there is no answer. */

@@ -7,6 +7,7 @@
 #include "host/regress/blas.h"
 
 static bool dual(const ntk_ridge_problem *p, const ntk_ridge_options *o) {
+  if (ntk_ridge_leaves_one_out(p, o)) return true;
   return o->form == NTK_RIDGE_DUAL || (o->form == NTK_RIDGE_AUTO && p->train.count < p->train.dim);
 }
 
@@ -16,7 +17,9 @@ static double all_flops(const ntk_ridge_fit *fit) {
   const double dim = (double)fit->problem->train.dim, order = (double)fit->order;
   const double accumulate = fit->dual ? n * (n + 1) * dim : n * dim * (dim + 1);
   const double smaller = fit->dual ? n - (double)fit->held_count : order;
-  const double factorise = (pow(order, 3) + (double)ntk_ridge_candidates(fit->options) * pow(smaller, 3)) / 3;
+  const double factorise = fit->leave_one_out
+                               ? ntk_ridge_leave_one_out_flops(order)
+                               : (pow(order, 3) + (double)ntk_ridge_candidates(fit->options) * pow(smaller, 3)) / 3;
   return accumulate + factorise + 2 * (m + (fit->dual ? n : 0)) * dim * fit->problem->classes;
 }
 
@@ -46,6 +49,10 @@ static ntk_status allocate_result(const ntk_ridge_fit *fit, ntk_ridge_result *re
 
 static ntk_status solve(ntk_ridge_fit *fit) {
   bool factored, definite;
+  if (fit->leave_one_out) {
+    NTK_TRY(ntk_ridge_leave_one_out(fit));
+    return ntk_ridge_weigh(fit);
+  }
   fit->ridge = fit->options->ridge;
   if (fit->options->choose_ridge) {
     NTK_TRY(ntk_ridge_choose(fit));
@@ -70,7 +77,8 @@ static void describe(const ntk_ridge_fit *fit, ntk_ridge_result *result) {
     for (int32_t c = 0; c < classes; c++) result->weights[j * classes + c] = fit->weights[c * dim + j];
   }
   result->ridge = fit->ridge;
-  result->held_out_count = fit->held_count;
+  result->leave_one_out = fit->leave_one_out;
+  result->held_out_count = fit->leave_one_out ? fit->order : fit->held_count;
   result->held_out_accuracy = fit->held_out_accuracy;
   result->held_out_error = fit->held_out_error;
   result->form = fit->dual ? NTK_RIDGE_DUAL : NTK_RIDGE_PRIMAL;
@@ -118,6 +126,7 @@ ntk_status ntk_ridge(ntk_context *context, const ntk_ridge_problem *problem, con
                        .options = options,
                        .context = context,
                        .dual = dual(problem, options),
+                       .leave_one_out = ntk_ridge_leaves_one_out(problem, options),
                        .held_out_accuracy = NAN,
                        .held_out_error = NAN,
                        .started = start};

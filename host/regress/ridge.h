@@ -15,6 +15,7 @@ typedef struct ntk_ridge_fit {
   const ntk_ridge_options *options;
   ntk_context *context;
   bool dual;
+  bool leave_one_out; /* chooses the ridge; dual */
   int64_t order;
   int64_t held_count;
   int64_t *held_rows; /* their numbers, ascending */
@@ -78,6 +79,11 @@ double ntk_ridge_mean_square(const ntk_ridge_fit *fit);
 ntk_status ntk_ridge_hold_out(ntk_ridge_fit *fit);
 size_t ntk_ridge_candidates(const ntk_ridge_options *options);
 ntk_status ntk_ridge_choose(ntk_ridge_fit *fit);
+
+/* ridge_loo.c: ridge, quality and solution at once, from an eigendecomposition of about so many operations. */
+bool ntk_ridge_leaves_one_out(const ntk_ridge_problem *problem, const ntk_ridge_options *options);
+ntk_status ntk_ridge_leave_one_out(ntk_ridge_fit *fit);
+static inline double ntk_ridge_leave_one_out_flops(double n) { return 10 * n * n * n; }
 
 /* ridge_predict.c: weights from the solution; predictions and scores of the test rows. */
 ntk_status ntk_ridge_weigh(ntk_ridge_fit *fit);

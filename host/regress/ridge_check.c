@@ -34,7 +34,7 @@ static ntk_status check_held_out(const ntk_ridge_problem *p, const ntk_ridge_opt
   if (!o->choose_ridge) return NTK_OK;
   if (!(o->held_out >= 0 && o->held_out < 1))
     return ntk_fail(NTK_ERROR_ARGUMENT,
-                    "held_out is %g, but must be a fraction of the training rows between 0 and 1, or 0 for a tenth",
+                    "held_out is %g, but must be a fraction of the training rows between 0 and 1, or 0 for the default",
                     o->held_out);
   if (p->train.count >= LEAST_TO_HOLD_OUT) return NTK_OK;
   return ntk_fail(NTK_ERROR_ARGUMENT,

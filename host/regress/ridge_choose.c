@@ -86,7 +86,7 @@ ntk_status ntk_ridge_hold_out(ntk_ridge_fit *fit) {
   const int64_t n = fit->problem->train.count;
   const char *what = "the numbers of the training rows";
   NTK_TRY(ntk_ridge_allocate(n, 1, sizeof *fit->position, what, (void **)&fit->position));
-  if (!fit->options->choose_ridge) {
+  if (!fit->options->choose_ridge || fit->leave_one_out) {
     set_positions(fit, NULL);
     return NTK_OK;
   }

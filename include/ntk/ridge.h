@@ -50,19 +50,27 @@ typedef enum ntk_ridge_form {
   NTK_RIDGE_DUAL = 2    /**< W = Z^T (Z Z^T + lambda I)^-1 Y: n x n; rows are read again for each pair of blocks. */
 } ntk_ridge_form;
 
+/** So many rows are left out one by one at most: an eigendecomposition of order n, up to half a minute on two cores. */
+enum { NTK_RIDGE_MOST_LEFT_OUT = 4000 };
+
 /** How to solve. Zero-initialise for: one-hot targets, no ridge. */
 typedef struct ntk_ridge_options {
   ntk_targets targets;
-  bool unit_rows;    /**< Divide each row by its Euclidean norm: the kernel Z Z^T gets a unit diagonal. A row of
-                          zeros is refused. */
-  double ridge;      /**< lambda >= 0, what ntk_regress calls lambda for the kernel Z Z^T; ignored when choose_ridge. */
-  bool choose_ridge; /**< Choose lambda on training rows held out for that: of the candidates whose accuracy is within a
-                          standard error of the best, that of the smallest squared error; then fit all rows. Never looks at test data. Needs n >= 10. */
-  const double *ridges; /**< Candidates; NULL: between 1e-9 and 1e1 times the mean |z_i|^2 over the training rows (the mean
-                             diagonal of Z Z^T): powers of ten downwards until three in a row are no
-                             better, then 10^(1/2) and 10^(1/4) around the best. */
+  bool unit_rows; /**< Divide each row by its Euclidean norm: the kernel Z Z^T gets a unit diagonal. A row of
+                       zeros is refused. */
+  double ridge;   /**< lambda >= 0, what ntk_regress calls lambda for the kernel Z Z^T; ignored when choose_ridge. */
+  bool
+      choose_ridge;     /**< Choose lambda on training rows that the fit does not see, never on test data; then fit all
+                             rows. Needs n >= 10. With n <= NTK_RIDGE_MOST_LEFT_OUT, held_out 0 and another form than primal
+                             each row is left out in turn, as in ntk_regress: the best leave-one-out accuracy wins, then
+                             the smallest squared error; the form is dual. Else some rows are held out: of the candidates
+                             whose accuracy is within a standard error of the best, that of the smallest squared error. */
+  const double *ridges; /**< Candidates; NULL: between 1e-9 and 1e1 times the mean |z_i|^2 over the training rows (the
+                           mean diagonal of Z Z^T), 10^(1/4) apart; on held-out rows powers of ten downwards until three
+                           in a row are no better, then 10^(1/2) and 10^(1/4) around the best. */
   size_t ridge_count;
-  double held_out;        /**< Fraction of the training rows, the same of each class, in (0, 1); 0: a tenth. */
+  double held_out;        /**< Fraction of the training rows, the same of each class, in (0, 1); 0: leave one out, or a
+                               tenth where that is not done. */
   uint64_t held_out_seed; /**< Which rows are held out: the same ones for ever. */
   ntk_ridge_form form;
 } ntk_ridge_options;
@@ -87,8 +95,9 @@ typedef struct ntk_ridge_result {
   double accuracy;           /**< Fraction of test labels predicted, NaN without test labels. */
   double mean_squared_error; /**< Against the test targets, mean over points and classes; NaN without test labels. */
   double ridge;              /**< The lambda used. */
-  int64_t held_out_count;    /**< Training rows that chose the ridge; 0 if it was given. */
-  double held_out_accuracy;  /**< At that ridge, fitted to the other training rows; NaN if it was given. */
+  bool leave_one_out;        /**< Whether each training row was left out in turn to choose the ridge. */
+  int64_t held_out_count;    /**< Training rows that chose the ridge, so left out or held out; 0 if it was given. */
+  double held_out_accuracy;  /**< Theirs at that ridge, predicted by a fit without them; NaN if it was given. */
   double held_out_error;     /**< Mean squared error likewise; NaN if the ridge was given. */
   ntk_ridge_form form;       /**< NTK_RIDGE_PRIMAL or NTK_RIDGE_DUAL. */
   char solver[160];          /**< What solved it, e.g. "CPU, LAPACK, primal 4096 x 4096". */
@@ -100,8 +109,8 @@ typedef struct ntk_ridge_result {
 } ntk_ridge_result;
 
 /** Ridge regression on streamed features, in float64. Row blocks keep within the context's memory budget; what comes on
- *  top is in docs/regression.md (8 M^2 bytes in the primal form, 8 n^2 in the dual one, 4 M a held-out row).
- *  Progress counts rows, its stage is "ridge".
+ *  top is in docs/regression.md (8 M^2 bytes in the primal form, 8 n^2 in the dual one, 24 n^2 more to leave one out, 4
+ * M a held-out row). Progress counts rows, its stage is "ridge".
  *  @param context threads, memory, callbacks; NULL for the defaults.
  *  @param result receives the results; free its buffers with ntk_ridge_result_free.
  *  @return NTK_OK; NTK_ERROR_NUMERIC (not positive definite: the message suggests a ridge); NTK_ERROR_DATA (a value

@@ -270,7 +270,7 @@ void cli_feature_print(const char *name, const ntk_features *features, const ntk
 /* ---- ridge.c: regression on features instead of matrices ---- */
 
 typedef struct cli_ridge_settings {
-  double held_out; /* 0: a tenth */
+  double held_out; /* 0: as ntk_ridge_options */
   int64_t held_out_seed;
   int form; /* ntk_ridge_form */
 } cli_ridge_settings;

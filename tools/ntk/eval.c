@@ -311,8 +311,8 @@ static int eval_kernels(const eval_settings *s, bool *computed) {
 
 int eval_check_method(const eval_settings *s) {
   const cli_feature_settings *m = &s->map;
-  const bool map =
-      m->dim || m->sketch_dim || m->order0_dim || m->degree || m->seed || m->sketch || m->leverage || m->gibbs || m->plain;
+  const bool map = m->dim || m->sketch_dim || m->order0_dim || m->degree || m->seed || m->sketch || m->leverage ||
+                   m->gibbs || m->plain;
   const bool ridge = s->ridge.held_out > 0 || s->ridge.held_out_seed || s->ridge.form;
   if (m->method == 0 && (map || ridge)) {
     return cli_usage("eval", "--dim, --seed, --held-out and their like are for features: add --method rf or sketch");

@@ -70,7 +70,8 @@ static void print_people(const evaluation *e) {
   printf("regression   %s: Gram matrix %s (%.3g Gflop/s), ridge and solution %s, prediction %s\n\n",
          cli_format_seconds(r->seconds).text, cli_format_seconds(r->accumulate_seconds).text, r->accumulate_gflops,
          cli_format_seconds(r->solve_seconds).text, cli_format_seconds(r->predict_seconds).text);
-  printf("%-24s %10s %12s %12s %14s\n", "features", "accuracy", "MSE", "ridge", "held out");
+  printf("%-24s %10s %12s %12s %14s\n", "features", "accuracy", "MSE", "ridge",
+         r->leave_one_out ? "leave-one-out" : "held out");
   printf("%-24s %10s %12.4g %12.4g %14s\n\n", cli_format_count(r->dim).text, cli_format_percent(r->accuracy).text,
          r->mean_squared_error, r->ridge, cli_format_percent(r->held_out_accuracy).text);
   printf("features     %s\n             %s\n", e->train_path, e->test_path);

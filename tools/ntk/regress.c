@@ -229,8 +229,8 @@ const cli_verb cli_verb_regress = {
     .description =
         "Solves (K + lambda I) alpha = Y in float64 on stored kernel matrices and predicts the test points.\n"
         "The ridge lambda is given or chosen by leave-one-out on the training set. With random features Z instead\n"
-        "of kernels, K ~ Z Z^T: solves (Z^T Z + lambda I) W = Z^T Y block by block, the ridge given or chosen on\n"
-        "held-out training records (docs/regression.md).",
+        "of kernels, K ~ Z Z^T: solves (Z^T Z + lambda I) W = Z^T Y block by block, the ridge given or chosen by\n"
+        "leave-one-out or on held-out training records (docs/regression.md).",
     .examples =
         "  ntk regress --train-kernel ntk-out/train.npy --train-labels fashion-mnist:train~1000 \\\n"
         "              --test-kernel ntk-out/test.npy --test-labels fashion-mnist:test~1000 --json\n"

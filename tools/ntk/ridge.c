@@ -8,8 +8,8 @@
 
 const cli_option cli_ridge_options[] = {
     {"held-out", "F", CLI_REAL, offsetof(cli_ridge_settings, held_out), 0, 1, false,
-     "fraction of the training records, the same of each class, that chooses the ridge (default 0.1); all are fitted "
-     "in the end"},
+     "fraction of the training records, the same of each class, that chooses the ridge; all are fitted in the end "
+     "(default: leave-one-out for up to 4,000 records, else 0.1)"},
     {"held-out-seed", "N", CLI_INTEGER, offsetof(cli_ridge_settings, held_out_seed), 0, 9007199254740992, false,
      "which records those are (default 0)"},
     {"form", FORM_CHOICES, CLI_CHOICE, offsetof(cli_ridge_settings, form), 0, 0, false,
@@ -35,11 +35,13 @@ static int check_memory(const ntk_context *context, const ntk_ridge_problem *p, 
   ntk_system_info info;
   CLI_TRY(cli_check(ntk_system_query(&info)));
   const double n = (double)p->train.count, dim = (double)p->train.dim;
-  const bool dual = o->form == NTK_RIDGE_DUAL || (o->form == NTK_RIDGE_AUTO && n < dim);
+  const bool one_out =
+      o->choose_ridge && o->held_out == 0 && o->form != NTK_RIDGE_PRIMAL && n <= NTK_RIDGE_MOST_LEFT_OUT;
+  const bool dual = one_out || o->form == NTK_RIDGE_DUAL || (o->form == NTK_RIDGE_AUTO && n < dim);
   const double order = dual ? n : dim, share = o->held_out > 0 ? o->held_out : 0.1;
   const double held = o->choose_ridge && !dual ? 4 * share * n * dim : 0;
   const double needed =
-      8 * order * order + held + 16 * (dim + order) * p->classes + (double)ntk_context_memory(context);
+      (one_out ? 32 : 8) * order * order + held + 16 * (dim + order) * p->classes + (double)ntk_context_memory(context);
   if (info.memory_bytes == 0 || needed <= (double)info.memory_bytes) return CLI_EXIT_OK;
   return cli_fail(CLI_EXIT_STATUS + NTK_ERROR_MEMORY,
                   "regression on %s training rows of %s features needs %s of memory, this machine has %s: use fewer "
@@ -90,6 +92,7 @@ void cli_ridge_json(cli_json *json, const ntk_ridge_result *result) {
   cli_json_real(json, "accuracy", result->accuracy);
   cli_json_real(json, "mean_squared_error", result->mean_squared_error);
   cli_json_real(json, "ridge", result->ridge);
+  cli_json_bool(json, "leave_one_out", result->leave_one_out);
   cli_json_integer(json, "held_out_count", result->held_out_count);
   cli_json_real(json, "held_out_accuracy", result->held_out_accuracy);
   cli_json_real(json, "held_out_error", result->held_out_error);
@@ -106,9 +109,13 @@ void cli_ridge_json(cli_json *json, const ntk_ridge_result *result) {
 
 void cli_ridge_print(const ntk_ridge_result *result) {
   printf("features         %s\n", cli_format_count(result->dim).text);
-  printf("ridge            %.6g%s\n", result->ridge, result->held_out_count ? " (chosen on held-out records)" : "");
-  printf("held out         %s", cli_format_percent(result->held_out_accuracy).text);
-  if (result->held_out_count) printf(" of %s", cli_format_count(result->held_out_count).text);
+  printf("ridge            %.6g%s\n", result->ridge,
+         !result->held_out_count ? ""
+         : result->leave_one_out ? " (chosen by leave-one-out)"
+                                 : " (chosen on held-out records)");
+  printf("%-17s%s", result->leave_one_out ? "leave-one-out" : "held out",
+         cli_format_percent(result->held_out_accuracy).text);
+  if (result->held_out_count && !result->leave_one_out) printf(" of %s", cli_format_count(result->held_out_count).text);
   printf("\naccumulating     %s, %.3g Gflop/s\n", cli_format_seconds(result->accumulate_seconds).text,
          result->accumulate_gflops);
   printf("solving          %s\n", cli_format_seconds(result->solve_seconds).text);

@@ -6,7 +6,7 @@
 const cli_option cli_solve_options[] = {
     {"ridge", "R|auto", CLI_RIDGE, offsetof(cli_solve, ridge), 0, 0, false,
      "lambda added to the training diagonal; auto (default): chosen by "
-     "leave-one-out on the training set (features: by held-out training records), never by test "
+     "leave-one-out on the training set (features of more than 4,000 records: by held-out ones), never by test "
      "data; 0: none"},
     {"unit-diagonal", NULL, CLI_FLAG, offsetof(cli_solve, unit_diagonal), 0, 0, false,
      "divide K(x,z) by sqrt(K(x,x) K(z,z)), and rows of features by their norm, first"},
