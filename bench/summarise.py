@@ -277,6 +277,27 @@ def stages(result):
 ORDER = {"exact": 0, "rf": 1, "sketch": 2}
 
 
+def mean(values):
+    return sum(values) / len(values)
+
+
+def by_map(entries):
+    """Entries that differ by the seed alone, together."""
+    groups = {}
+    for entry in sorted(entries, key=lambda e: (ORDER[e["method"]], e["dim"], e["seed"])):
+        groups.setdefault((entry["method"], entry["dim"]), []).append(entry)
+    return list(groups.values())
+
+
+def accuracy_cell(group):
+    """The mean, and the standard deviation of several seeds."""
+    values = [100 * entry["accuracy"] for entry in group]
+    if len(values) == 1:
+        return f"{values[0]:.2f} %"
+    spread = (sum((value - mean(values)) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+    return f"{mean(values):.2f} ± {spread:.2f} %"
+
+
 def accuracy(result):
     lines = []
     for name in dict.fromkeys(entry["case"] for entry in result.get("accuracy", [])):
@@ -286,33 +307,30 @@ def accuracy(result):
         lines += [f"`{first['network']}`, {first['train'].split(':')[0]}, {first['train_count']:,} training and "
                   f"{first['test_count']:,} test records, all cores"
                   + (f" (some at commit {', '.join(others)})" if others else "") + ":", ""]
-        rows = [[entry["method"], str(entry["dim"] or ""), f"{100 * entry['accuracy']:.2f} %",
-                 f"{entry['mean_squared_error']:.4f}", seconds(entry["compute_seconds"]),
-                 seconds(entry["regression_seconds"]), seconds(entry["seconds"])]
-                for entry in sorted(chosen, key=lambda e: (ORDER[e["method"]], e["dim"], e["seed"]))]
-        lines += table(["method", "M", "accuracy", "MSE", "features or kernel", "regression", "in all"], rows)
+        rows = [[group[0]["method"], str(group[0]["dim"] or ""), str(len(group)), accuracy_cell(group)]
+                + [f"{mean([entry['mean_squared_error'] for entry in group]):.4f}"]
+                + [seconds(mean([entry[key] for entry in group]))
+                   for key in ("compute_seconds", "regression_seconds", "seconds")]
+                for group in by_map(chosen)]
+        lines += table(["method", "M", "seeds", "accuracy", "MSE", "features or kernel", "regression", "in all"], rows)
     return lines
 
 
 def best_of(entries):
     """The exact kernel, and every method at its largest M."""
-    most = {}
-    for entry in entries:
-        if entry["method"] not in most or most[entry["method"]]["dim"] < entry["dim"]:
-            most[entry["method"]] = entry
-    return sorted(most.values(), key=lambda entry: ORDER[entry["method"]])
+    return list({group[0]["method"]: group for group in by_map(entries)}.values())
 
 
 def features_short(results):
     lines = []
     for result in results:
         entries = result.get("accuracy", [])
-        rows = [[f"`{entry['network']}`",
-                 f"{entry['train'].split(':')[0]}, {entry['train_count']:,} / {entry['test_count']:,}",
-                 entry["method"] + (f", M = {entry['dim']}" if entry["dim"] else ""),
-                 f"{100 * entry['accuracy']:.2f} %", seconds(entry["seconds"])]
+        rows = [[f"`{group[0]['network']}`",
+                 f"{group[0]['train'].split(':')[0]}, {group[0]['train_count']:,} / {group[0]['test_count']:,}",
+                 group[0]["method"] + (f", M = {group[0]['dim']}" if group[0]["dim"] else ""),
+                 accuracy_cell(group), seconds(mean([entry["seconds"] for entry in group]))]
                 for name in dict.fromkeys(entry["case"] for entry in entries)
-                for entry in best_of([entry for entry in entries if entry["case"] == name])]
+                for group in best_of([entry for entry in entries if entry["case"] == name])]
         if rows:
             lines += ["Random features against exact kernels, from data to accuracy (`ntk eval --method`), "
                       f"{result['machine']['cores']} cores, commit {result['commit']}, {result['date'][:10]}:", ""]
