@@ -308,6 +308,33 @@ Test(features, same_bits_in_any_batch) {
                 (ntk_features_options){.sketch = NTK_SKETCH_COUNT, .dim = 200});
 }
 
+/* What maps are said to cost: a product of known size, everything linear in the pixels, and tables of a sketch, which
+ * multiplies by no matrix. */
+Test(features, cost) {
+  ntk_features *map = new_features("dense relu dense", (ntk_shape){10, 0, 0}, (ntk_features_options){.dim = 64});
+  const ntk_features_options used = ntk_features_used(map);
+  const double entries = 10.0 * (double)(64 - used.sketch_dim + used.order0_dim);
+  ntk_features_cost cost = ntk_features_cost_of(map);
+  cr_assert_float_eq(cost.product_flops, 2 * entries, 1e-9);
+  cr_assert((double)cost.random_bytes > 4 * entries && (double)cost.random_bytes < 4 * entries + 4096, "%lld bytes",
+            (long long)cost.random_bytes);
+  ntk_features_free(map);
+  for (int method = 0; method < 2; method++) {
+    ntk_features_cost costs[2];
+    for (int k = 0; k < 2; k++) {
+      map = new_features("conv3 relu avgpool2 conv3 relu gap", (ntk_shape){2, 8, 8 << k},
+                         (ntk_features_options){.method = (ntk_feature_method)method, .dim = 64});
+      costs[k] = ntk_features_cost_of(map);
+      ntk_features_free(map);
+    }
+    cr_assert_float_eq(costs[1].product_flops, 2 * costs[0].product_flops, 1e-9);
+    cr_assert_float_eq(costs[1].transform_flops, 2 * costs[0].transform_flops, 1e-9);
+    cr_assert_float_eq(costs[1].sum_flops, 2 * costs[0].sum_flops, 1e-9);
+    cr_assert((costs[0].product_flops > 0) == (method == NTK_FEATURES_RANDOM) && costs[0].transform_flops > 0);
+    cr_assert(costs[0].random_bytes > 1000 && costs[1].random_bytes < 2 * costs[0].random_bytes);
+  }
+}
+
 /* Instruction sets differ by rounding, and where a unit is so near 0 that its sign does. */
 Test(features, instruction_sets_agree) {
   const ntk_shape shape = {2, 7, 6};

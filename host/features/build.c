@@ -19,7 +19,7 @@ void *ntk_features_own(ntk_features *features, size_t count, size_t size) {
   if (!owned) return NULL;
   features->owned = owned;
   void *memory = calloc(count ? count : 1, size);
-  if (memory) owned[features->owned_count++] = memory;
+  if (memory) owned[features->owned_count++] = memory, features->owned_bytes += count * size;
   return memory;
 }
 

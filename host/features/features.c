@@ -104,6 +104,7 @@ static void choose_batch(ntk_features *f) {
 static void count_cost(ntk_features *f) {
   ntk_features_cost *c = &f->cost;
   int64_t scratch = 0;
+  c->random_bytes = (int64_t)f->owned_bytes; /* tables; the matrices are drawn later */
   for (int k = 0; k < f->op_count; k++) {
     const ntk_feature_op *op = &f->ops[k];
     if (op->kind == NTK_OP_GATHER) c->sum_flops += 2.0 * op->gather.outputs * op->gather.taps * op->gather.columns;

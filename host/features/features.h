@@ -88,7 +88,7 @@ struct ntk_features {
   ntk_features_cost cost;
   uint32_t streams; /* random objects so far */
   void **owned;
-  size_t owned_count;
+  size_t owned_count, owned_bytes;
   /* random matrices, drawn once */
   pthread_mutex_t lock;
   atomic_bool drawn;

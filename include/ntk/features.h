@@ -97,7 +97,7 @@ typedef struct ntk_features_cost {
   double product_flops;    /**< Floating-point operations in matrix products with random matrices, 2 a multiply-add. */
   double transform_flops;  /**< In sketches: additions of Hadamard transforms, 2.5 n log2 n an FFT of n real numbers. */
   double sum_flops;        /**< In sums over patches, windows and branches. */
-  int64_t random_bytes;    /**< Random matrices, signs and indices, kept for all inputs. */
+  int64_t random_bytes;    /**< Random matrices, signs, indices: what is kept for all inputs. */
   int64_t bytes_per_thread; /**< Working memory of one thread. */
 } ntk_features_cost;
 

@@ -50,11 +50,13 @@ err_has 'random features'
 # Both roads learn the clusters.
 data=(--train 'npy:X.npy:y.npy[0:600]' --test 'npy:X.npy:y.npy[600:900]')
 run 0 eval "${net[@]}" "${data[@]}" --method rf --dim 512 --out rf --json
-json '$j->{accuracy} > 0.9 && $j->{held_out_count} == 60 && $j->{ridge} > 0 && $j->{mean_squared_error} < 0.2'
-json '$j->{form} eq "primal" && $j->{train_features}{rows} == 600 && $j->{seconds} > 0 && -e $j->{train_file}'
+json '$j->{accuracy} > 0.9 && $j->{held_out_count} == 600 && $j->{ridge} > 0 && $j->{mean_squared_error} < 0.2'
+json '$j->{leave_one_out} && $j->{form} eq "dual" && $j->{train_features}{rows} == 600 && $j->{seconds} > 0 && -e $j->{train_file}'
 cp out first; run 0 eval "${net[@]}" "${data[@]}" --method rf --dim 512 --out rf --resume --json
 json '$j->{train_features}{rows_resumed} == 600'
 [ -s rf/report.json ] || fail 'no report'
+run 0 eval "${net[@]}" "${data[@]}" --method rf --dim 512 --out rf --resume --held-out 0.1 --json
+json '!$j->{leave_one_out} && $j->{form} eq "primal" && $j->{held_out_count} == 60 && $j->{accuracy} > 0.9'
 run 0 eval "${net[@]}" "${data[@]}" --method sketch --dim 2048 --ridge 0.01 --out sketch
 out_has '2,048 .*%'; out_has '^test '; out_has 'regression'
 run 0 eval "${net[@]}" "${data[@]}" --method sketch --dim 2048 --ridge 0.01 --out sketch --resume --json

@@ -58,6 +58,8 @@ json '$j->{timings}{accumulate} > 0 && $j->{accumulate_gflops} > 0 && @{$j->{out
 cp out first; run 0 "${features[@]}" --held-out 0.3 --json; json '!defined $j->{accuracy} && $j->{test_count} == 9'
 run 0 "${features[@]}" --held-out 0.3 --test-labels yt.npy
 out_has '^ridge .*held-out'; out_has '^held out .* of 9'; out_has '^accuracy'; out_has 'primal 8 x 8'
+run 0 "${features[@]}" --test-labels yt.npy
+out_has '^ridge .*leave-one-out'; out_has '^leave-one-out .*%'; out_has 'dual '
 
 # Usage.
 refused 2 regress --train-labels y.npy; err_has 'wants --train-kernel K.npy and --test-kernel K.npy, or --train-features'
