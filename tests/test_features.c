@@ -306,6 +306,11 @@ Test(features, same_bits_in_any_batch) {
                 (ntk_features_options){.method = NTK_FEATURES_SKETCH, .dim = 200});
   check_batches("conv3 relu conv3 relu lap(1)", (ntk_shape){2, 5, 6},
                 (ntk_features_options){.sketch = NTK_SKETCH_COUNT, .dim = 200});
+  /* so many pixels that images take turns in the layers before the pooling */
+  check_batches("conv3 relu conv3 relu avgpool2 conv3 relu gap dense relu dense", (ntk_shape){2, 17, 18},
+                (ntk_features_options){.dim = 80});
+  check_batches("conv3(b=0.3) sum(id | relu conv3) relu avgpool2 conv3 relu flatten", (ntk_shape){1, 16, 18},
+                (ntk_features_options){.dim = 60});
 }
 
 /* What maps are said to cost: a product of known size, everything linear in the pixels, and tables of a sketch, which

@@ -51,10 +51,32 @@ static ntk_status complete_options(ntk_features *f, const ntk_network *network) 
   return check_range("the degree", o->degree, 0, 32);
 }
 
+/* What one image leaves in the caches is read from there: wherever it fills the matrix products alone, by its many
+ * pixels, or there are none. */
+static void choose_single(ntk_features *f) {
+  enum { ENOUGH_ROWS = 256 };
+  for (f->single_ops = 0; f->single_ops < f->op_count; f->single_ops++) {
+    const ntk_feature_op *op = &f->ops[f->single_ops];
+    if (op->unit && !op->unit->polynomial[0] && f->slots[op->in.slot].pixels < ENOUGH_ROWS) break;
+  }
+  for (int s = 1; s < f->slot_count; s++) f->slots[s].shared = f->slots[s].last < f->single_ops; /* 0: the inputs */
+}
+
 /* ---- memory ---- */
 
 /* Floats of an image in a slot, whole cache lines: every slot of a batch begins at one. */
 static size_t place_size(const ntk_slot *slot) { return ((size_t)slot->pixels * (size_t)slot->stride + 15) / 16 * 16; }
+
+/* The operations between which a slot keeps its place. While images take turns, what later operations read of the
+ * earlier ones must stay, and so must all inputs. */
+static int lives_from(const ntk_features *f, int s) {
+  const ntk_slot *slot = &f->slots[s];
+  return !slot->shared && slot->first < f->single_ops ? 0 : slot->first;
+}
+
+static int lives_until(const ntk_features *f, int s) {
+  return s == 0 && f->slots[0].last < f->single_ops ? f->single_ops - 1 : f->slots[s].last;
+}
 
 /* Gives every slot a place among those that live at the same time: the lowest gap that is wide enough. */
 static ntk_status place_slots(ntk_features *f) {
@@ -65,7 +87,7 @@ static ntk_status place_slots(ntk_features *f) {
     const size_t size = place_size(slot);
     int count = 0;
     for (int other = 0; other < s; other++) { /* neighbours in time, by place */
-      if (f->slots[other].last < slot->first) continue;
+      if (lives_until(f, other) < lives_from(f, s)) continue;
       int at = count++;
       for (; at > 0 && f->slots[order[at - 1]].place > f->slots[other].place; at--) order[at] = order[at - 1];
       order[at] = other;
@@ -96,8 +118,9 @@ static void choose_batch(ntk_features *f) {
   f->batch = batch < 1 ? 1 : batch;
   for (int k = 0; k < f->op_count; k++) {
     if (!f->ops[k].unit) continue;
-    const int rows = f->slots[f->ops[k].in.slot].pixels * f->batch;
-    f->ops[k].unit->rows = rows >= MOST_ROWS ? MOST_ROWS : (rows + LEAST_ROWS - 1) / LEAST_ROWS * LEAST_ROWS;
+    const int pixels = f->slots[f->ops[k].in.slot].pixels, rows = pixels * (k < f->single_ops ? 1 : f->batch);
+    const int products = (rows + MOST_ROWS - 1) / MOST_ROWS, each = (rows + products - 1) / products;
+    f->ops[k].unit->rows = (each + LEAST_ROWS - 1) / LEAST_ROWS * LEAST_ROWS;
   }
 }
 
@@ -141,6 +164,7 @@ static ntk_status create(ntk_features *f, const ntk_network *network) {
     return ntk_fail(NTK_ERROR_MEMORY, "no memory for a feature map");
   NTK_TRY(ntk_plan_check_widths(network, f->shape));
   NTK_TRY(ntk_features_build(f, network));
+  choose_single(f);
   NTK_TRY(place_slots(f));
   choose_batch(f);
   count_cost(f);

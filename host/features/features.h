@@ -18,6 +18,7 @@ typedef struct ntk_slot {
   int pixels, stride;
   int first, last; /* operations that write and read it */
   size_t place;    /* in floats an image, where it lies in a worker's memory */
+  bool shared;     /* on the CPU all images of a batch take turns in the first one's place */
 } ntk_slot;
 
 /* Columns [column, column + dim) of a slot, times scale; dim 0: nothing. */
@@ -85,6 +86,7 @@ struct ntk_features {
   ntk_view result;         /* of one row an image */
   size_t floats_per_image; /* of all slots */
   int batch;               /* images at a time: a function of the network alone */
+  int single_ops;          /* on the CPU the first so many operations take one image after the other */
   ntk_features_cost cost;
   uint32_t streams; /* random objects so far */
   void **owned;

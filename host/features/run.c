@@ -35,6 +35,7 @@ typedef struct worker {
   float *padded;          /* rows x inputs, the last rows of a batch */
   float *work;            /* of a product */
   double *input;          /* one image */
+  int image;              /* of the batch, the first one of an operation */
   ntk_product_fft **ffts; /* [op] */
   ntk_features_times times;
 } worker;
@@ -82,17 +83,17 @@ static ntk_status open_worker(worker *w, team *t) {
 
 /* ---- one batch ---- */
 
-/* Row 0 of image 0 of a view. */
-static float *rows_of(const worker *w, ntk_view view) {
-  const ntk_features *f = w->team->features;
-  return w->memory + f->slots[view.slot].place * (size_t)f->batch + view.column;
-}
-
 static size_t stride_of(const worker *w, ntk_view view) { return (size_t)w->team->features->slots[view.slot].stride; }
 
 static size_t image_of(const worker *w, ntk_view view) {
   const ntk_slot *slot = &w->team->features->slots[view.slot];
-  return (size_t)slot->pixels * (size_t)slot->stride;
+  return slot->shared ? 0 : (size_t)slot->pixels * (size_t)slot->stride;
+}
+
+/* Row 0 of the first image of a view. */
+static float *rows_of(const worker *w, ntk_view view) {
+  const ntk_features *f = w->team->features;
+  return w->memory + f->slots[view.slot].place * (size_t)f->batch + (size_t)w->image * image_of(w, view) + view.column;
 }
 
 /* Images first .. first + count into the first slot: channels of a pixel side by side. */
@@ -221,23 +222,29 @@ static void run_unit(worker *w, const ntk_feature_op *op, const ntk_product_fft 
   }
 }
 
+/* One operation on images w->image .. w->image + count of the batch. */
+static void run_op(worker *w, int k, int count) {
+  const ntk_feature_op *op = &w->team->features->ops[k];
+  const double before = ntk_now();
+  if (op->kind == NTK_OP_UNIT) {
+    run_unit(w, op, w->ffts[k], count);
+    return;
+  }
+  if (op->kind == NTK_OP_GATHER) run_gather(w, op, count);
+  if (op->kind == NTK_OP_FILL) run_fill(w, op, count);
+  w->times.sums += ntk_now() - before;
+}
+
 static ntk_status run_batch(worker *w, int64_t at, int count) {
   const team *t = w->team;
   const ntk_features *f = t->features;
   const double started = ntk_now();
   NTK_TRY(read_batch(w, t->first + at, count));
   w->times.input += ntk_now() - started;
-  for (int k = 0; k < f->op_count; k++) {
-    const ntk_feature_op *op = &f->ops[k];
-    const double before = ntk_now();
-    if (op->kind == NTK_OP_UNIT) {
-      run_unit(w, op, w->ffts[k], count);
-      continue;
-    }
-    if (op->kind == NTK_OP_GATHER) run_gather(w, op, count);
-    if (op->kind == NTK_OP_FILL) run_fill(w, op, count);
-    w->times.sums += ntk_now() - before;
-  }
+  for (w->image = 0; w->image < count; w->image++)
+    for (int k = 0; k < f->single_ops; k++) run_op(w, k, 1);
+  w->image = 0;
+  for (int k = f->single_ops; k < f->op_count; k++) run_op(w, k, count);
   const float scale = (float)(f->result.scale * sqrt(f->scale));
   for (int i = 0; i < count; i++) {
     const float *row = rows_of(w, f->result) + (size_t)i * image_of(w, f->result);
