@@ -333,7 +333,8 @@ def features_short(results):
                 for group in best_of([entry for entry in entries if entry["case"] == name])]
         if rows:
             lines += ["Random features against exact kernels, from data to accuracy (`ntk eval --method`), "
-                      f"{result['machine']['cores']} cores, commit {result['commit']}, {result['date'][:10]}:", ""]
+                      f"{result['machine']['cores']} cores, commit "
+                      + " and ".join(dict.fromkeys(entry["commit"] for entry in entries)) + f", {result['date'][:10]}:", ""]
             lines += table(["network", "data, training / test", "method", "accuracy", "time"], rows)
     return lines + ["All figures of features: [docs/performance.md](docs/performance.md#features)."]
 
