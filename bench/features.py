@@ -107,7 +107,7 @@ def run_ntk(options, method, dim, seed, network, data, folder):
 
 def entry_of(name, method, dim, seed, options, report):
     """What is kept of a report of `ntk eval`. Seconds of stages are summed over threads."""
-    data = "quick" if name == "quick" else report["train"]["data"].replace(options.cifar or "\0", "DIR")
+    data = {"quick": "quick", "cifar": "cifar10:DIR:train~2000"}.get(name) or CASES[name][1][0]  # no paths of this machine
     entry = {"case": name, "network": report["network"], "method": method, "dim": report.get("dim", 0),
              "seed": seed, "commit": options.commit, "version": report["version"],
              "train": data, "train_count": report["train"]["count"],
@@ -166,10 +166,10 @@ def measure(options, results, name, case, scratch):
             for seed in seeds_of(options, name, method, dim):
                 known = find(results, name, method, dim, seed)
                 if known:
-                    print(f"{name} {method} {dim or ''}: there already, of commit {known['commit']}", file=sys.stderr)
+                    print(f"{name} {method} {dim or ''} seed {seed}: there already, of commit {known['commit']}", file=sys.stderr)
                     continue
                 check_space(scratch, name, method, dim)
-                print(f"{name} {method} {dim or ''}: measuring", file=sys.stderr, flush=True)
+                print(f"{name} {method} {dim or ''} seed {seed}: measuring", file=sys.stderr, flush=True)
                 with tempfile.TemporaryDirectory(dir=scratch) as folder:
                     report = run_ntk(options, method, dim, seed, network, data, pathlib.Path(folder) / "out")
                 results["accuracy"].append(entry_of(name, method, dim, seed, options, report))

@@ -1,7 +1,6 @@
 /* The ridge of the best leave-one-out accuracy, where the rows are few: Z Z^T is decomposed as a kernel matrix is. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "host/regress/regress.h"
 #include "host/regress/ridge.h"
@@ -20,19 +19,6 @@ static void mirror(ntk_ridge_fit *fit) {
     for (int64_t j = 0; j < i; j++) fit->matrix[j * n + i] = fit->matrix[i * n + j];
 }
 
-static ntk_status choose(ntk_ridge_fit *fit, ntk_regression *r) {
-  const int64_t n = fit->order;
-  const int32_t classes = fit->problem->classes;
-  const size_t values = (size_t)classes * (size_t)n;
-  NTK_TRY(ntk_regress_allocate(classes, n, "the targets", &r->targets));
-  NTK_TRY(ntk_regress_allocate(classes, n, "the solution", &r->alpha));
-  memcpy(r->targets, fit->right, values * sizeof *r->targets);
-  mirror(fit);
-  NTK_TRY(ntk_regress_choose(r));
-  memcpy(fit->solution, r->alpha, values * sizeof *r->alpha);
-  return NTK_OK;
-}
-
 ntk_status ntk_ridge_leave_one_out(ntk_ridge_fit *fit) {
   const ntk_ridge_options *given = fit->options;
   double candidates[CANDIDATES];
@@ -48,9 +34,9 @@ ntk_status ntk_ridge_leave_one_out(ntk_ridge_fit *fit) {
                                        .ridge_count = given->ridges ? given->ridge_count : CANDIDATES,
                                        .solver = NTK_SOLVER_CPU};
   ntk_regression r = {.problem = &problem, .options = &options, .context = fit->context, .device = -1};
-  const ntk_status status = choose(fit, &r);
-  free(r.targets);
-  free(r.alpha);
+  r.targets = fit->right, r.alpha = fit->solution;
+  mirror(fit);
+  const ntk_status status = ntk_regress_choose(&r);
   free(r.factor);
   free(r.eigenvalues);
   if (status != NTK_OK) return status;

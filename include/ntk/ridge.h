@@ -45,7 +45,7 @@ NTK_API void ntk_feature_file_free(ntk_feature_file *file);
 
 /** Which system is solved. Both give the same predictions up to rounding. */
 typedef enum ntk_ridge_form {
-  NTK_RIDGE_AUTO = 0,   /**< Primal if n >= M, else dual. */
+  NTK_RIDGE_AUTO = 0,   /**< Primal if n >= M, else dual; dual where rows are left out one by one. */
   NTK_RIDGE_PRIMAL = 1, /**< W = (Z^T Z + lambda I)^-1 Z^T Y: M x M, one pass over the training rows. */
   NTK_RIDGE_DUAL = 2    /**< W = Z^T (Z Z^T + lambda I)^-1 Y: n x n; rows are read again for each pair of blocks. */
 } ntk_ridge_form;
@@ -56,18 +56,19 @@ enum { NTK_RIDGE_MOST_LEFT_OUT = 4000 };
 /** How to solve. Zero-initialise for: one-hot targets, no ridge. */
 typedef struct ntk_ridge_options {
   ntk_targets targets;
-  bool unit_rows; /**< Divide each row by its Euclidean norm: the kernel Z Z^T gets a unit diagonal. A row of
-                       zeros is refused. */
-  double ridge;   /**< lambda >= 0, what ntk_regress calls lambda for the kernel Z Z^T; ignored when choose_ridge. */
-  bool
-      choose_ridge;     /**< Choose lambda on training rows that the fit does not see, never on test data; then fit all
-                             rows. Needs n >= 10. With n <= NTK_RIDGE_MOST_LEFT_OUT, held_out 0 and another form than primal
-                             each row is left out in turn, as in ntk_regress: the best leave-one-out accuracy wins, then
-                             the smallest squared error; the form is dual. Else some rows are held out: of the candidates
-                             whose accuracy is within a standard error of the best, that of the smallest squared error. */
+  /* clang-format off */
+  bool unit_rows;    /**< Divide each row by its Euclidean norm: the kernel Z Z^T gets a unit diagonal. A row of
+                          zeros is refused. */
+  double ridge;      /**< lambda >= 0, what ntk_regress calls lambda for the kernel Z Z^T; ignored when choose_ridge. */
+  bool choose_ridge; /**< Choose lambda on training rows that the fit does not see, never on test data; then fit all
+                          rows. Needs n >= 10. With n <= NTK_RIDGE_MOST_LEFT_OUT, held_out 0 and another form than primal
+                          each row is left out in turn, as in ntk_regress: the best leave-one-out accuracy wins, then
+                          the smallest squared error; the form is dual. Else some rows are held out: of the candidates
+                          whose accuracy is within a standard error of the best, that of the smallest squared error. */
   const double *ridges; /**< Candidates; NULL: between 1e-9 and 1e1 times the mean |z_i|^2 over the training rows (the
-                           mean diagonal of Z Z^T), 10^(1/4) apart; on held-out rows powers of ten downwards until three
-                           in a row are no better, then 10^(1/2) and 10^(1/4) around the best. */
+                             mean diagonal of Z Z^T), 10^(1/4) apart; on held-out rows powers of ten downwards until
+                             three in a row are no better, then 10^(1/2) and 10^(1/4) around the best. */
+  /* clang-format on */
   size_t ridge_count;
   double held_out;        /**< Fraction of the training rows, the same of each class, in (0, 1); 0: leave one out, or a
                                tenth where that is not done. */
@@ -109,13 +110,13 @@ typedef struct ntk_ridge_result {
 } ntk_ridge_result;
 
 /** Ridge regression on streamed features, in float64. Row blocks keep within the context's memory budget; what comes on
- *  top is in docs/regression.md (8 M^2 bytes in the primal form, 8 n^2 in the dual one, 24 n^2 more to leave one out, 4
- * M a held-out row). Progress counts rows, its stage is "ridge".
+ *  top is in docs/regression.md: 8 M^2 bytes in the primal form and 4 M a held-out row, 8 n^2 in the dual one and
+ *  24 n^2 more to leave one out. Progress counts rows, its stage is "ridge".
  *  @param context threads, memory, callbacks; NULL for the defaults.
  *  @param result receives the results; free its buffers with ntk_ridge_result_free.
  *  @return NTK_OK; NTK_ERROR_NUMERIC (not positive definite: the message suggests a ridge); NTK_ERROR_DATA (a value
- * that is not finite, a row of zeros with unit_rows, a label out of range); NTK_ERROR_ARGUMENT; NTK_ERROR_MEMORY (says
- *          how much is needed); NTK_ERROR_INTERRUPTED; what a source of rows returned. */
+ *          that is not finite, a row of zeros with unit_rows, a label out of range); NTK_ERROR_ARGUMENT;
+ * NTK_ERROR_MEMORY (says how much is needed); NTK_ERROR_INTERRUPTED; what a source of rows returned. */
 NTK_API ntk_status ntk_ridge(ntk_context *context, const ntk_ridge_problem *problem, const ntk_ridge_options *options,
                              ntk_ridge_result *result);
 
